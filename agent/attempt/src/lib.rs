@@ -1,0 +1,1 @@
+//! The agent's brain: one attempt's life.

@@ -1,0 +1,1 @@
+//! What a phone can tell us and how it can fail.

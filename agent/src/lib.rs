@@ -1,0 +1,1 @@
+//! One per rack: finds phones, obeys leases, keeps results until confirmed.

@@ -1,0 +1,1 @@
+//! Real phones over usbmuxd and USB.

@@ -1,0 +1,1 @@
+//! The holdfast command: another client of the API.

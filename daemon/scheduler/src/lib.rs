@@ -1,0 +1,1 @@
+//! The daemon's brain: who runs what, where, and why not yet.

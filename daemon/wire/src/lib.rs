@@ -1,0 +1,1 @@
+//! Ids, nouns and messages that cross a process boundary.

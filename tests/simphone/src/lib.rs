@@ -1,0 +1,1 @@
+//! Pretend iPhones that speak the real protocols behind a usbmuxd socket.
