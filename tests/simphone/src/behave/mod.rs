@@ -1,0 +1,5 @@
+//! How apps behave by script, and the table of processes of one phone.
+
+mod processes;
+
+pub use processes::Processes;

@@ -1,0 +1,1 @@
+//! DTX: the message layer under the developer services (headers, fragments, channels).
