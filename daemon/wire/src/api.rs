@@ -1,0 +1,295 @@
+//! What people and programs read from the daemon and ask of it, under `/api/v1`. Errors are RFC 9457 problems.
+
+use serde::{Deserialize, Serialize};
+
+use crate::case::Case;
+use crate::crash::CrashOrigin;
+use crate::id::{AttemptId, BuildHash, CaseName, CrashId, JobId, LeaseNumber, Owner, PoolName, RackId, Udid};
+use crate::job::{JobClass, JobSpec, JobState, Mismatch, Requirements};
+use crate::outcome::{AttemptEnd, CaseResult, StepName};
+use crate::phone::{PhoneFacts, PhoneState};
+use crate::time::Time;
+
+/// The header that makes a submission harmless when it is sent twice (up to 128 printable characters).
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// One page of a list.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Page<T> {
+    /// The entries of this page.
+    pub items: Vec<T>,
+    /// Pass it as `cursor` for the next page; none on the last.
+    pub next_cursor: Option<String>,
+}
+
+/// `POST /api/v1/jobs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobRequest {
+    /// Who goes first.
+    pub class: JobClass,
+    /// The build, by the whole hash.
+    pub build: BuildHash,
+    /// Cases of the farm's catalogue, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cases: Vec<CaseName>,
+    /// Cases said in full, run after those of the catalogue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inline_cases: Vec<Case>,
+    /// Which phones will do.
+    #[serde(default)]
+    pub requirements: Requirements,
+    /// Inside the class, higher goes first.
+    #[serde(default)]
+    pub priority: i32,
+    /// Who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+    /// Not started by then, the job is expired.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_by: Option<Time>,
+}
+
+/// A job, as lists and descriptions show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobView {
+    /// Its name.
+    pub id: JobId,
+    /// What was asked.
+    pub spec: JobSpec,
+    /// Where it stands.
+    pub state: JobState,
+    /// When the farm had it on disk.
+    pub submitted_at: Time,
+    /// Why it waits, for people; none unless queued.
+    pub waiting: Option<String>,
+    /// Its attempts, oldest first.
+    pub attempts: Vec<AttemptView>,
+}
+
+/// An attempt, as a job shows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AttemptView {
+    /// Its name.
+    pub id: AttemptId,
+    /// The phone it has or had.
+    pub phone: Udid,
+    /// That phone's rack.
+    pub rack: RackId,
+    /// The lease.
+    pub lease: LeaseNumber,
+    /// When the lease was given.
+    pub leased_at: Time,
+    /// Where it stands, while it runs.
+    pub progress: Option<ProgressView>,
+    /// How it ended; none while it runs.
+    pub end: Option<AttemptEnd>,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// What its cases showed.
+    pub cases: Vec<CaseResult>,
+    /// Crash files that happened in it.
+    pub crashes: Vec<CrashId>,
+}
+
+/// Where a running attempt stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ProgressView {
+    /// The step it is in.
+    pub step: StepName,
+    /// How much of the whole is done, 0 to 100.
+    pub percent: u8,
+    /// What it does, for people.
+    pub note: String,
+}
+
+/// `GET /api/v1/jobs/{id}/explain`: why a job waits, phone by phone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Explanation {
+    /// The job.
+    pub job: JobId,
+    /// The whole answer in one sentence.
+    pub summary: String,
+    /// How many jobs are served before it on the phones that would do.
+    pub ahead: usize,
+    /// Every phone, with why it does not run this job now.
+    pub phones: Vec<PhoneAnswer>,
+}
+
+/// Why one phone does not run a job now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PhoneAnswer {
+    /// The phone.
+    pub phone: Udid,
+    /// Its rack.
+    pub rack: RackId,
+    /// The obstacle.
+    pub obstacle: Obstacle,
+    /// The same in words.
+    pub words: String,
+}
+
+/// What keeps a job off a phone.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(tag = "obstacle", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Obstacle {
+    /// The phone's pool does not serve the job's class, or another pool was asked for.
+    Pool {
+        /// The phone's pool.
+        pool: PoolName,
+    },
+    /// A requirement is not met.
+    Requirement {
+        /// Which.
+        mismatch: Mismatch,
+    },
+    /// The build wants a newer OS.
+    BuildTooNew {
+        /// The build's minimum.
+        minimum_os: String,
+    },
+    /// The job failed on this phone before, and others are left to try.
+    FailedHereBefore,
+    /// The phone runs something else.
+    Busy {
+        /// What.
+        attempt: AttemptId,
+    },
+    /// The phone cannot take work now.
+    NotReady {
+        /// The word for its state.
+        state: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A phone, as lists and descriptions show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PhoneView {
+    /// What is known of it.
+    pub facts: PhoneFacts,
+    /// Its rack.
+    pub rack: RackId,
+    /// Its pool.
+    pub pool: PoolName,
+    /// Its state.
+    pub state: PhoneState,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// What it runs now, and how far that is.
+    pub progress: Option<ProgressView>,
+    /// Failures in a row that were blamed on it.
+    pub failures_in_a_row: u32,
+}
+
+/// A rack.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct RackView {
+    /// Its name.
+    pub id: RackId,
+    /// Whether its agent is heard.
+    pub online: bool,
+    /// When its agent last spoke.
+    pub last_heard: Time,
+    /// Its agent's program version.
+    pub agent_version: String,
+    /// Phones known on it.
+    pub phones: usize,
+    /// Phones that are ready or busy.
+    pub phones_working: usize,
+}
+
+/// A crash in a list. The whole report is at `/api/v1/crashes/{id}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CrashView {
+    /// Where it came from.
+    pub origin: CrashOrigin,
+    /// The kind of report: `crash`, `jetsam`, …, `unreadable`.
+    pub kind: String,
+    /// The process that ended.
+    pub process: Option<String>,
+    /// Its bundle identifier.
+    pub bundle_id: Option<String>,
+    /// What ended it, in words.
+    pub ended_by: Option<String>,
+    /// The top frame of the app itself.
+    pub top_frame: Option<String>,
+    /// When it happened, in the phone's clock.
+    pub captured_at: Option<String>,
+    /// Where the file is broken; empty when it is whole.
+    pub malformed: Vec<String>,
+}
+
+/// What changed, for readers of `/api/v1/changes` (server-sent events).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "changed", rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum Change {
+    /// A job moved.
+    Job {
+        /// Which.
+        id: JobId,
+    },
+    /// A phone moved.
+    Phone {
+        /// Which.
+        udid: Udid,
+    },
+    /// A rack came or went.
+    Rack {
+        /// Which.
+        id: RackId,
+    },
+    /// A crash came in.
+    Crash {
+        /// Which.
+        id: CrashId,
+    },
+    /// A build came in.
+    Build {
+        /// Which.
+        hash: BuildHash,
+    },
+}
+
+/// An RFC 9457 problem: what a refused request is answered with (`application/problem+json`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Problem {
+    /// A stable name: `urn:holdfast:not-found`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The same in words; equal for every problem of the type.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong here, and the mend.
+    pub detail: String,
+    /// Every mistake in the request, with its place.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mistakes: Vec<Mistake>,
+}
+
+/// One mistake in a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Mistake {
+    /// Where: a path in the document (`requirements.os_min`), or line and column.
+    pub place: String,
+    /// What is wrong, and the mend.
+    pub what: String,
+}
