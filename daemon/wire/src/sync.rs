@@ -44,14 +44,16 @@ pub struct SyncRequest {
     pub rack: RackId,
     /// This start of the agent: another one means that it has been away.
     pub agent_start: StartId,
+    /// Requests of one agent start are numbered from 1: one that arrives behind a newer one is not looked at,
+    /// so that a request which was dropped half-way cannot turn the picture back.
+    pub number: u64,
     /// The agent's program version, for people.
     pub agent_version: String,
     /// The daemon's start whose `orders_seen` this is; none before the first answer.
     pub daemon_start: Option<StartId>,
     /// The last version of the orders that the agent has made its own.
     pub orders_seen: Version,
-    /// Which daemon start the `phones` follow on from is the same as `daemon_start`: the version of the phone
-    /// reports after this request.
+    /// The version of the phone reports after this request.
     pub phones_version: Version,
     /// Phones whose reports changed since the version that the daemon last confirmed; all of them when it has
     /// confirmed none.
