@@ -12,6 +12,7 @@ use super::system_apps;
 #[derive(Debug)]
 pub struct Apps {
     inner: Mutex<BTreeMap<String, Arc<InstalledApp>>>,
+    change: Mutex<()>,
 }
 
 /// One installed app.
@@ -73,7 +74,8 @@ impl AppKind {
 impl Default for Apps {
     fn default() -> Self {
         let system = system_apps::all().into_iter();
-        Self { inner: Mutex::new(system.map(|app| (app.bundle_id.clone(), Arc::new(app))).collect()) }
+        let apps = system.map(|app| (app.bundle_id.clone(), Arc::new(app))).collect();
+        Self { inner: Mutex::new(apps), change: Mutex::default() }
     }
 }
 
@@ -90,14 +92,22 @@ impl Apps {
         self.lock().values().cloned().collect()
     }
 
-    /// Puts an app in place of the one with the same bundle id, which is handed back.
-    pub(super) fn put(&self, app: InstalledApp) -> Option<Arc<InstalledApp>> {
-        self.lock().insert(app.bundle_id.clone(), Arc::new(app))
+    /// Runs one installation or removal; another one waits meanwhile, as for the install lock of iOS.
+    pub(super) fn one_at_a_time<T>(&self, change: impl FnOnce() -> T) -> T {
+        let _held = self.change.lock().unwrap_or_else(PoisonError::into_inner);
+        change()
+    }
+
+    /// Puts an app in place of the one with the same bundle id.
+    pub(super) fn put(&self, app: InstalledApp) -> Arc<InstalledApp> {
+        let app = Arc::new(app);
+        self.lock().insert(app.bundle_id.clone(), Arc::clone(&app));
+        app
     }
 
     /// Takes an app away.
-    pub(super) fn take(&self, bundle_id: &str) -> Option<Arc<InstalledApp>> {
-        self.lock().remove(bundle_id)
+    pub(super) fn take(&self, bundle_id: &str) {
+        self.lock().remove(bundle_id);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Arc<InstalledApp>>> {
