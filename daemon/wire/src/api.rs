@@ -143,8 +143,8 @@ pub struct PhoneAnswer {
 pub enum Obstacle {
     /// The phone's pool does not serve the job's class, or another pool was asked for.
     Pool {
-        /// The phone's pool.
-        pool: PoolName,
+        /// The phone's pool; none when no pool has taken it.
+        pool: Option<PoolName>,
     },
     /// A requirement is not met.
     Requirement {
@@ -180,8 +180,8 @@ pub struct PhoneView {
     pub facts: PhoneFacts,
     /// Its rack.
     pub rack: RackId,
-    /// Its pool.
-    pub pool: PoolName,
+    /// Its pool; a phone in none gets no work.
+    pub pool: Option<PoolName>,
     /// Its state.
     pub state: PhoneState,
     /// Why, for people.

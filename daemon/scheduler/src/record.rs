@@ -1,0 +1,132 @@
+//! What must outlive the process. The daemon turns these into stored records and back; nothing here knows how.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdfast_wire::id::{AttemptId, BlobHash, JobId, LeaseNumber, RackId, Udid};
+use holdfast_wire::job::{JobSpec, JobState};
+use holdfast_wire::outcome::{AttemptEnd, Blame};
+use holdfast_wire::phone::PhoneFacts;
+use holdfast_wire::time::Time;
+
+/// One durable thing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Record {
+    /// A job.
+    Job(JobRecord),
+    /// A phone.
+    Phone(PhoneRecord),
+}
+
+/// A job and its attempts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobRecord {
+    /// Its name.
+    pub id: JobId,
+    /// What is asked.
+    pub spec: JobSpec,
+    /// When it was submitted: its age counts from here, through every retry.
+    pub submitted_at: Time,
+    /// Where it stands.
+    pub state: JobState,
+    /// Its attempts, oldest first; attempt `n` is at `n - 1`.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+impl JobRecord {
+    /// Failures so far, by blame.
+    pub fn failures(&self) -> BTreeMap<Blame, u32> {
+        let mut failures = BTreeMap::new();
+        for attempt in &self.attempts {
+            if let Some(Ended { end: AttemptEnd::Failed { blame, .. }, .. }) = &attempt.ended {
+                *failures.entry(*blame).or_insert(0) += 1;
+            }
+        }
+        failures
+    }
+
+    /// Phones on which an attempt failed through the phone's or the rack's fault.
+    pub fn failed_on(&self) -> BTreeSet<&Udid> {
+        let elsewhere = |attempt: &&AttemptRecord| {
+            matches!(
+                &attempt.ended,
+                Some(Ended { end: AttemptEnd::Failed { blame: Blame::Phone | Blame::Rack, .. }, .. })
+            )
+        };
+        self.attempts.iter().filter(elsewhere).map(|attempt| &attempt.phone).collect()
+    }
+}
+
+/// One attempt of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptRecord {
+    /// The phone it has or had.
+    pub phone: Udid,
+    /// That phone's rack.
+    pub rack: RackId,
+    /// The lease.
+    pub lease: LeaseNumber,
+    /// When the lease was given.
+    pub leased_at: Time,
+    /// How it ended; none while it holds its phone.
+    pub ended: Option<Ended>,
+}
+
+/// The end of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub end: AttemptEnd,
+    /// When the daemon knew.
+    pub at: Time,
+    /// Where the agent's whole report is kept; none when the attempt was given up without one.
+    pub report: Option<BlobHash>,
+}
+
+/// A phone, as far as it must be remembered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhoneRecord {
+    /// Where it was seen last.
+    pub rack: RackId,
+    /// What was known of it when this was recorded.
+    pub facts: PhoneFacts,
+    /// The last lease that was given for it.
+    pub last_lease: LeaseNumber,
+    /// What holds it.
+    pub hold: Option<Hold>,
+    /// Failures in a row that blame it.
+    pub failures_in_a_row: u32,
+    /// Why it is kept from work, and until when.
+    pub quarantine: Option<Quarantined>,
+}
+
+/// A lease on a phone that is not known to be over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The attempt that has or had it.
+    pub attempt: AttemptId,
+    /// Whether the attempt still counts.
+    pub phase: HoldPhase,
+}
+
+/// Whether the attempt that holds a phone still counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldPhase {
+    /// It runs until the deadline.
+    Active {
+        /// Then the lease is taken back.
+        deadline: Time,
+    },
+    /// It has been given up; the rack has yet to show that the phone is free of it.
+    Releasing,
+}
+
+/// Why a phone is kept from work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// Until when; until somebody releases it when none.
+    pub until: Option<Time>,
+}
