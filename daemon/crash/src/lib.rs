@@ -1,1 +1,35 @@
 //! From the bytes of a report file to what happened.
+//!
+//! iPhones leave a file for every crash, kill, hang, panic and memory shortage. [`read`] turns the bytes of one into a
+//! [`Report`] and never fails; [`summary`] says it in one line, [`render_text`] on a terminal page.
+//! Nothing here opens files or connections. Symbols, grouping and Apple's own text form are not here.
+
+mod body;
+mod codes;
+mod container;
+mod ended;
+mod images;
+mod json;
+mod kind;
+mod lines;
+mod microstackshot;
+mod moment;
+mod phase;
+mod read;
+mod render;
+mod report;
+mod summary;
+mod system;
+mod text;
+
+pub use container::{ByteRange, Container, FILE_BYTES_MAX, Malformed, Place};
+pub use ended::{Cause, EndedBy};
+pub use kind::Kind;
+pub use moment::Moment;
+pub use read::read;
+pub use render::render_text;
+pub use report::{
+    ApplicationInfo, Exception, Frame, Image, Jetsam, JetsamProcess, LaunchPhase, Report, Resource,
+    Termination, Thread, UncaughtException,
+};
+pub use summary::{Summary, summary};

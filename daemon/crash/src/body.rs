@@ -1,0 +1,216 @@
+//! JSON bodies about one process: crashes, hangs, faults and resource exceptions of iOS 15 and later, and every header.
+//!
+//! Whatever key a body has is read, whatever its `bug_type` says: these kinds share one layout.
+
+use crate::container::{Container, Parts};
+use crate::images::{mark_app_images, plain_uuid};
+use crate::json::Node;
+use crate::kind::Kind;
+use crate::moment::Moment;
+use crate::report::{
+    ApplicationInfo, Exception, Frame, Image, Report, Termination, Thread, UncaughtException,
+};
+
+/// Reads the header: present in every container but the legacy text.
+pub(crate) fn read_header(report: &mut Report, parts: &Parts<'_>) {
+    report.bug_type = parts.header("bug_type").or_else(|| parts.body("bug_type")).and_then(Node::words);
+    report.kind = report.bug_type.as_deref().map_or(Kind::Unknown, Kind::of_bug_type);
+    let text = |names: &[&str]| names.iter().find_map(|name| filled(parts.header(name)));
+    report.process = text(&["app_name", "name"]);
+    report.bundle_id = text(&["bundleID"]);
+    report.app_version = text(&["app_version"]);
+    report.app_build = text(&["build_version"]);
+    report.os_version = text(&["os_version"]);
+    report.incident_id = text(&["incident_id"]);
+    report.slice_uuid = text(&["slice_uuid"]).and_then(|uuid| plain_uuid(&uuid));
+    report.written_at = text(&["timestamp"]).and_then(|time| Moment::parse(&time));
+}
+
+/// Reads the body; what the header said stays unless the body knows better.
+pub(crate) fn read_body(report: &mut Report, parts: &Parts<'_>) {
+    let text = |name: &str| filled(parts.body(name));
+    let moment = |name: &str| parts.body(name).and_then(Node::str).and_then(Moment::parse);
+    if report.process.is_none() {
+        report.process = text("procName");
+    }
+    set(&mut report.process_path, text("procPath"));
+    set(&mut report.device_model, text("modelCode").or_else(|| text("product")));
+    if report.incident_id.is_none() {
+        report.incident_id = text("incident");
+    }
+    report.pid = parts.body("pid").and_then(Node::u64);
+    report.captured_at = moment("captureTime").or_else(|| moment("date"));
+    report.launched_at = moment("procLaunch");
+    if let Some(bundle) = parts.body("bundleInfo") {
+        set(&mut report.bundle_id, filled(bundle.get("CFBundleIdentifier")));
+        set(&mut report.app_version, filled(bundle.get("CFBundleShortVersionString")));
+        set(&mut report.app_build, filled(bundle.get("CFBundleVersion")));
+    }
+    if report.os_version.is_none() {
+        report.os_version = parts.body("osVersion").and_then(os_version).or_else(|| text("build"));
+    }
+    report.exception = parts.body("exception").and_then(exception);
+    report.termination = parts.body("termination").and_then(termination);
+    report.uncaught = parts.body("exceptionReason").and_then(uncaught);
+    report.application_info = parts.body("asi").map(application_info).unwrap_or_default();
+    // The same text twice in some releases, under two spellings; hand-made files have a third.
+    report.vm_region_info =
+        text("vmRegionInfo").or_else(|| text("vmregioninfo")).or_else(|| text("vmregion_info"));
+    read_stacks(report, parts);
+    if report.container == Container::BodyOnly && report.kind == Kind::Unknown && report.exception.is_some() {
+        report.kind = Kind::Crash;
+    }
+}
+
+/// Text that says something.
+pub(crate) fn filled(node: Option<&Node<'_>>) -> Option<String> {
+    node.and_then(Node::words).filter(|text| !text.is_empty())
+}
+
+fn set<T>(field: &mut Option<T>, value: Option<T>) {
+    if value.is_some() {
+        *field = value;
+    }
+}
+
+/// `{"train": "iPhone OS 18.5", "build": "22F76"}`, or already the text that the header uses.
+fn os_version(node: &Node<'_>) -> Option<String> {
+    match (filled(node.get("train")), filled(node.get("build"))) {
+        (Some(train), Some(build)) => Some(format!("{train} ({build})")),
+        (Some(train), None) => Some(train),
+        (None, _) => filled(Some(node)),
+    }
+}
+
+fn exception(node: &Node<'_>) -> Option<Exception> {
+    let violations =
+        node.get("violations").map(|list| list.items().iter().filter_map(Node::words).collect::<Vec<_>>());
+    let violations =
+        violations.filter(|list| !list.is_empty()).map(|list| format!("violations: {}", list.join(", ")));
+    let found = Exception {
+        exception_type: filled(node.get("type")),
+        signal: filled(node.get("signal")),
+        codes: filled(node.get("codes")),
+        subtype: filled(node.get("subtype")),
+        message: filled(node.get("message")).or(violations),
+    };
+    (found != Exception::default()).then_some(found)
+}
+
+fn termination(node: &Node<'_>) -> Option<Termination> {
+    let sentences = |name: &str| -> Vec<String> {
+        match node.get(name) {
+            Some(list @ Node::List(_)) => list.items().iter().filter_map(Node::words).collect(),
+            other => filled(other).into_iter().collect(),
+        }
+    };
+    let code = node.get("code").and_then(Node::u64);
+    let found = Termination {
+        namespace: filled(node.get("namespace")),
+        code,
+        code_hex: code.map(|code| format!("0x{code:x}")),
+        indicator: filled(node.get("indicator")),
+        reasons: sentences("reasons"),
+        details: sentences("details"),
+        by_process: filled(node.get("byProc")),
+    };
+    (found != Termination::default()).then_some(found)
+}
+
+/// Newer releases name the uncaught exception in a member of its own.
+fn uncaught(node: &Node<'_>) -> Option<UncaughtException> {
+    let reason = filled(node.get("composed_message")).or_else(|| filled(node.get("reason")));
+    let found = UncaughtException { name: filled(node.get("name")), reason };
+    (found != UncaughtException::default()).then_some(found)
+}
+
+/// `{image: [sentences]}`; a list or a single sentence is taken as well.
+fn application_info(node: &Node<'_>) -> Vec<ApplicationInfo> {
+    let lines = |node: &Node<'_>| -> Vec<String> {
+        match node {
+            Node::List(items) => items.iter().filter_map(Node::words).collect(),
+            other => other.words().into_iter().collect(),
+        }
+    };
+    match node {
+        Node::Object(members) => members
+            .iter()
+            .map(|(image, said)| ApplicationInfo {
+                image: Some(image.clone().into_owned()),
+                lines: lines(said),
+            })
+            .filter(|info| !info.lines.is_empty())
+            .collect(),
+        other => {
+            let lines = lines(other);
+            if lines.is_empty() { Vec::new() } else { vec![ApplicationInfo { image: None, lines }] }
+        }
+    }
+}
+
+fn read_stacks(report: &mut Report, parts: &Parts<'_>) {
+    let images = parts.body("usedImages").or_else(|| parts.body("binaryImages"));
+    report.images = images.map(|list| list.items().iter().map(image).collect()).unwrap_or_default();
+    let in_app = mark_app_images(report);
+    let stack = |frames: Option<&Node<'_>>| -> Vec<Frame> {
+        frames
+            .map(|list| list.items().iter().map(|node| frame(node, &report.images, &in_app)).collect())
+            .unwrap_or_default()
+    };
+    let threads = parts.body("threads").map(Node::items).unwrap_or_default();
+    let threads: Vec<Thread> =
+        (0..).zip(threads).map(|(index, node)| thread(index, node, stack(node.get("frames")))).collect();
+    let last_exception = stack(parts.body("lastExceptionBacktrace"));
+    let blamed = parts
+        .body("faultingThread")
+        .or_else(|| parts.body("exception").and_then(|exception| exception.get("crashed_thread")))
+        .and_then(Node::u64)
+        .and_then(|index| u32::try_from(index).ok());
+    report.crashed_thread =
+        blamed.or_else(|| threads.iter().find(|thread| thread.triggered).map(|thread| thread.index));
+    report.threads = threads;
+    report.last_exception_backtrace = last_exception;
+}
+
+fn thread(index: u32, node: &Node<'_>, frames: Vec<Frame>) -> Thread {
+    Thread {
+        index,
+        name: filled(node.get("name")),
+        queue: filled(node.get("queue")),
+        triggered: node.get("triggered").is_some_and(Node::truth),
+        frames,
+    }
+}
+
+fn frame(node: &Node<'_>, images: &[Image], in_app: &[bool]) -> Frame {
+    let position = node.get("imageIndex").and_then(Node::u64).and_then(|index| usize::try_from(index).ok());
+    let image = position.and_then(|position| images.get(position));
+    let offset = node.get("imageOffset").and_then(Node::u64);
+    let address =
+        offset.zip(image.and_then(|image| image.base)).and_then(|(offset, base)| base.checked_add(offset));
+    Frame {
+        image: image.and_then(|image| image.name.clone()),
+        image_uuid: image.and_then(|image| image.uuid.clone()),
+        offset,
+        address,
+        symbol: filled(node.get("symbol")),
+        symbol_offset: node.get("symbolLocation").and_then(Node::u64),
+        file: filled(node.get("sourceFile")),
+        line: node.get("sourceLine").and_then(Node::u64).and_then(|line| u32::try_from(line).ok()),
+        in_app: position.and_then(|position| in_app.get(position)).copied().unwrap_or(false),
+    }
+}
+
+fn image(node: &Node<'_>) -> Image {
+    let path = filled(node.get("path"));
+    let file_name = || path.as_deref().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+    Image {
+        name: filled(node.get("name")).or_else(file_name),
+        uuid: filled(node.get("uuid")).and_then(|uuid| plain_uuid(&uuid)),
+        base: node.get("base").and_then(Node::u64),
+        size: node.get("size").and_then(Node::u64),
+        arch: filled(node.get("arch")),
+        source: filled(node.get("source")),
+        path,
+    }
+}

@@ -1,0 +1,153 @@
+//! JSON bodies about the whole phone: memory shortages (298), panics (210), forced resets (151), stackshots (288, 509).
+//!
+//! Of the hundreds of processes in a stackshot only the accused or frontmost one's threads are read.
+
+use crate::body::filled;
+use crate::container::Parts;
+use crate::images::plain_uuid;
+use crate::json::Node;
+use crate::kind::Kind;
+use crate::report::{Frame, Image, Jetsam, JetsamProcess, Report, Thread};
+
+/// Lines of a panic that say what happened; the rest are registers and zones.
+const PANIC_LINES: usize = 1;
+
+/// Reads what the body has of these; does nothing for a body about one process.
+pub(crate) fn read_system(report: &mut Report, parts: &Parts<'_>) {
+    if let Some(list @ Node::List(_)) = parts.body("processes") {
+        let page_size =
+            parts.body("memoryStatus").and_then(|status| status.get("pageSize")).and_then(Node::u64);
+        let largest = filled(parts.body("largestProcess"));
+        report.jetsam = Some(jetsam(list.items(), page_size, largest));
+    }
+    let panic = filled(parts.body("panicString"));
+    let reset = || if report.kind == Kind::ForceReset { filled(parts.body("string")) } else { None };
+    let update = || {
+        let error = filled(parts.header("restore_error")).map(|error| format!("error {error}"));
+        let said: Vec<String> = [filled(parts.header("restore_type")), error].into_iter().flatten().collect();
+        Some(said.join(", ")).filter(|said| !said.is_empty())
+    };
+    let reason = || filled(parts.body("reason")).or_else(update);
+    report.system_message =
+        panic.as_deref().map(panic_sign).or_else(|| reset().as_deref().map(panic_sign)).or_else(reason);
+    if let Some(processes) = parts.body("processByPid") {
+        read_process_of_stackshot(report, parts, processes);
+    }
+}
+
+fn jetsam(processes: &[Node<'_>], page_size: Option<u64>, largest: Option<String>) -> Jetsam {
+    let bytes = |node: &Node<'_>, name: &str| node.get(name).and_then(Node::u64)?.checked_mul(page_size?);
+    let process = |node: &Node<'_>| JetsamProcess {
+        name: filled(node.get("name")),
+        pid: node.get("pid").and_then(Node::u64),
+        uuid: filled(node.get("uuid")).and_then(|uuid| plain_uuid(&uuid)),
+        reason: filled(node.get("reason")),
+        memory_bytes: bytes(node, "rpages"),
+        memory_bytes_max: bytes(node, "lifetimeMax"),
+        states: node
+            .get("states")
+            .map(|list| list.items().iter().filter_map(Node::words).collect())
+            .unwrap_or_default(),
+    };
+    let in_front = |node: &&Node<'_>| {
+        node.get("states")
+            .is_some_and(|states| states.items().iter().any(|state| state.str() == Some("frontmost")))
+    };
+    Jetsam {
+        page_size,
+        largest,
+        process_count: processes.len(),
+        victims: processes.iter().filter(|node| filled(node.get("reason")).is_some()).map(process).collect(),
+        frontmost: processes.iter().filter(in_front).map(process).collect(),
+    }
+}
+
+/// The sentence of a panic: its first line without `panic(cpu 4 caller 0xfffffff0148c0c90): `.
+pub(crate) fn panic_sign(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).take(PANIC_LINES).collect();
+    let line = lines.join(" ");
+    let said = match line.strip_prefix("panic(").and_then(|rest| rest.split_once("): ")) {
+        Some((_, said)) => said,
+        None => &line,
+    };
+    said.trim().to_owned()
+}
+
+/// The process that a stackshot accuses (`pid`), else the frontmost one.
+fn read_process_of_stackshot(report: &mut Report, parts: &Parts<'_>, processes: &Node<'_>) {
+    let frontmost = || parts.body("frontmostPids").and_then(|list| list.items().first()).and_then(Node::u64);
+    let Some(pid) = report.pid.or_else(frontmost) else { return };
+    let Some(process) = processes.get(&pid.to_string()) else { return };
+    let images: Vec<Image> =
+        parts.body("binaryImages").map(|list| list.items().iter().map(image).collect()).unwrap_or_default();
+    if report.pid.is_some() {
+        report.process = filled(process.get("procname"));
+    }
+    let threads = process.get("threadById").map(Node::members).unwrap_or_default();
+    report.threads = (0..)
+        .zip(threads)
+        .map(|(index, (_, node))| Thread {
+            index,
+            name: filled(node.get("name")),
+            queue: filled(node.get("dispatch_queue_label")),
+            triggered: false,
+            frames: ["kernelFrames", "userFrames"]
+                .iter()
+                .filter_map(|name| node.get(name))
+                .flat_map(Node::items)
+                .map(|pair| frame(pair, &images))
+                .collect(),
+        })
+        .collect();
+    report.images = images;
+}
+
+/// `[uuid, base, sourceLetter]`.
+fn image(node: &Node<'_>) -> Image {
+    let item = |position: usize| node.items().get(position);
+    Image {
+        uuid: filled(item(0)).and_then(|uuid| plain_uuid(&uuid)),
+        base: item(1).and_then(Node::u64),
+        source: filled(item(2)),
+        ..Image::default()
+    }
+}
+
+/// `[imageIndex, offset]`, sometimes with more after it, the offset sometimes as text.
+fn frame(node: &Node<'_>, images: &[Image]) -> Frame {
+    let position = node.items().first().and_then(Node::u64).and_then(|index| usize::try_from(index).ok());
+    let image = position.and_then(|position| images.get(position));
+    let offset = node.items().get(1).and_then(Node::u64);
+    Frame {
+        image_uuid: image.and_then(|image| image.uuid.clone()),
+        offset,
+        address: offset
+            .zip(image.and_then(|image| image.base))
+            .and_then(|(offset, base)| base.checked_add(offset)),
+        ..Frame::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sign_of_a_panic_is_its_sentence() {
+        let table = [
+            (
+                "panic(cpu 4 caller 0xfffffff0148c0c90): \"i2c3 timed out\" @I2C.cpp:430\nDebugger",
+                "\"i2c3 timed out\" @I2C.cpp:430",
+            ),
+            ("panic(cpu 1 caller 0xfffffff02e156784): btn_rst\nDebugger message: panic", "btn_rst"),
+            (
+                "userspace watchdog timeout: no successful checkins from backboardd\nx",
+                "userspace watchdog timeout: no successful checkins from backboardd",
+            ),
+            ("", ""),
+        ];
+        for (text, sign) in table {
+            assert_eq!(panic_sign(text), sign);
+        }
+    }
+}
