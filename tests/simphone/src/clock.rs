@@ -33,6 +33,16 @@ impl Clock {
         Offset::from_seconds(seconds).map_or(TimeZone::UTC, TimeZone::fixed)
     }
 
+    /// The zone's name as lockdown tells it.
+    #[must_use]
+    pub fn zone_name(&self) -> String {
+        match self.zone_seconds.load(Ordering::Relaxed) / 3600 {
+            0 => "Etc/UTC".to_owned(),
+            // The names of this family count westwards.
+            hours => format!("Etc/GMT{:+}", -hours),
+        }
+    }
+
     /// How far the phone is ahead of the host, in milliseconds; negative when it is behind.
     #[must_use]
     pub fn ahead_ms(&self) -> i64 {

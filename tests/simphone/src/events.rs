@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use tokio::sync::watch;
 
 /// How many entries a phone remembers: a day of launches every few seconds, at some ten megabytes at most.
 pub const ENTRIES_MAX: usize = 50_000;
@@ -107,6 +108,7 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct Events {
     inner: Mutex<Inner>,
+    newest: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +127,14 @@ impl Events {
             inner.entries.pop_front();
         }
         inner.entries.push_back(Entry { number, at: Timestamp::now(), event });
+        drop(inner);
+        self.newest.send_replace(number);
+    }
+
+    /// The number of the newest entry, for waiting until there is another. Numbers may be skipped.
+    #[must_use]
+    pub fn newest(&self) -> watch::Receiver<u64> {
+        self.newest.subscribe()
     }
 
     /// Every remembered entry after this number, oldest first.

@@ -98,6 +98,12 @@ pub fn xml<T: Serialize>(value: &T) -> Result<Vec<u8>, ServiceError> {
     Ok(body)
 }
 
+/// A dictionary of these pairs, in this order.
+#[must_use]
+pub fn dict<const N: usize>(pairs: [(&str, Value); N]) -> Value {
+    Value::Dictionary(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
+}
+
 async fn write_frame<S: AsyncWrite + Unpin + ?Sized>(
     stream: &mut S,
     body: Vec<u8>,

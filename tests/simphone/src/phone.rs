@@ -16,8 +16,10 @@ use crate::events::{Event, Events};
 use crate::faults::Faults;
 use crate::identity::Identity;
 use crate::install::Apps;
+use crate::lockdown::Lockdown;
 use crate::log::LogBus;
 use crate::reports::Reports;
+use crate::services::{Images, Profiles};
 
 /// How many notifications a slow listener may be behind before it misses some.
 const NOTICES_MAX: usize = 64;
@@ -43,6 +45,12 @@ pub struct Phone {
     pub reports: Reports,
     /// What really happened, for tests.
     pub events: Events,
+    /// What its lockdownd remembers.
+    pub lockdown: Lockdown,
+    /// Its mounted disk images.
+    pub images: Images,
+    /// Its provisioning profiles.
+    pub profiles: Profiles,
     state: Mutex<State>,
     notices: broadcast::Sender<String>,
     power: mpsc::UnboundedSender<PowerRequest>,
@@ -192,6 +200,9 @@ impl Phone {
             processes: Processes::default(),
             reports: Reports::default(),
             events: Events::default(),
+            lockdown: Lockdown::default(),
+            images: Images::default(),
+            profiles: Profiles::default(),
             state: Mutex::new(state),
             notices: broadcast::Sender::new(NOTICES_MAX),
             power,
@@ -222,6 +233,7 @@ impl Phone {
         let boot_id = next.id.clone();
         let last = self.change(|state| std::mem::replace(&mut state.boot, next));
         last.ended.cancel();
+        self.lockdown.ports.close_all();
         self.events.record(Event::Booted { boot_id });
     }
 
