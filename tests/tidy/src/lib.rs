@@ -1,1 +1,1 @@
-//! Tests about the code itself.
+//! Tests about the code itself live in `tests/` beside this file; there is no code here.
