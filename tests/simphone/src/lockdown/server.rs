@@ -14,6 +14,7 @@ use crate::framing;
 use crate::phone::{Passcode, Phone, PowerRequest, Trust, random_uuid};
 use crate::registry;
 use crate::service::{BoxStream, ServiceError};
+use crate::services::{developer_services_answer, needs_developer_image};
 
 /// Services that a locked phone refuses to computers without its escrow bag, because they touch protected files or
 /// show the screen. The others need nothing but the pairing. Which ones a real phone refuses differs by version.
@@ -226,6 +227,9 @@ fn start_service(phone: &Phone, request: &Request, session: Option<&Trusted>) ->
     let Some(service) = registry::find(name, phone.identity.ios.major) else {
         return Err("InvalidService");
     };
+    if needs_developer_image(name) && !developer_services_answer(phone) {
+        return Err("InvalidService");
+    }
     // The services with this word in their names are there for computers that are not paired yet.
     if session.is_none() && !name.contains("insecure") {
         return Err("SessionInactive");

@@ -118,7 +118,8 @@ pub fn needs_developer_image(service: &str) -> bool {
 }
 
 /// Whether developer services answer on this phone now.
-pub(super) fn developer_services_answer(phone: &Phone) -> bool {
+#[must_use]
+pub fn developer_services_answer(phone: &Phone) -> bool {
     let mode_fits = phone.identity.ios.major < DEVELOPER_MODE_SINCE || phone.state().developer_mode;
     mode_fits && phone.images.developer() == DeveloperImage::Mounted
 }
