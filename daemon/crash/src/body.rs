@@ -57,7 +57,8 @@ pub(crate) fn read_body(report: &mut Report, parts: &Parts<'_>) {
     report.vm_region_info =
         text("vmRegionInfo").or_else(|| text("vmregioninfo")).or_else(|| text("vmregion_info"));
     read_stacks(report, parts);
-    if report.container == Container::BodyOnly && report.kind == Kind::Unknown && report.exception.is_some() {
+    let headless = matches!(report.container, Container::BodyOnly | Container::Fragment);
+    if headless && report.kind == Kind::Unknown && report.exception.is_some() {
         report.kind = Kind::Crash;
     }
 }

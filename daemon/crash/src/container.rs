@@ -309,7 +309,9 @@ fn is_text_report(bytes: &[u8]) -> bool {
 
 /// JSON whose beginning is missing: read from the first member that is whole.
 fn fragment(bytes: &[u8]) -> Option<Parts<'_>> {
-    let colon = (0..bytes.len()).find(|at| {
+    // The very first name may itself be cut, so that only its closing quote is there.
+    let first_quote = bytes.iter().position(|byte| *byte == b'"')?;
+    let colon = (first_quote + 1..bytes.len()).find(|at| {
         let after = bytes.get(*at..).unwrap_or_default();
         after.starts_with(b"\":") || after.starts_with(b"\" :")
     })?;

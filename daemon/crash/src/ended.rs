@@ -182,7 +182,7 @@ fn out_of_memory(jetsam: &Jetsam) -> (Cause, String) {
         words.push_str(&format!(", at {} MiB", bytes / (1024 * 1024)));
     }
     if jetsam.victims.len() > 1 {
-        words.push_str(&format!("; {} more were killed", jetsam.victims.len() - 1));
+        words.push_str(&format!(" (and {} more)", jetsam.victims.len() - 1));
     }
     (Cause::OutOfMemory { reason: victim.reason.clone(), victim: victim.name.clone() }, words)
 }

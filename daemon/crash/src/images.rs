@@ -3,6 +3,7 @@
 //! Where images and frames come from is read elsewhere.
 
 use crate::report::{Frame, Image, Report};
+use std::collections::BTreeMap;
 
 /// Code inside an app's bundle that the app's authors did not write: the test runner's and the language's.
 const FOREIGN_IMAGES: [&str; 11] = [
@@ -49,13 +50,12 @@ pub(crate) fn mark_app_images(report: &mut Report) -> Vec<bool> {
 /// Gives each frame that so far has only an address or a name its image, offset and mark.
 pub(crate) fn place_frames(report: &mut Report) {
     let in_app = mark_app_images(report);
-    let mut by_base: Vec<usize> = (0..report.images.len()).collect();
-    by_base.sort_by_key(|position| report.images.get(*position).and_then(|image| image.base));
+    let index = ImageIndex::new(&report.images);
     let images = &report.images;
     let process = report.process.as_deref();
     let stacks = report.threads.iter_mut().map(|thread| &mut thread.frames);
     for frame in stacks.chain([&mut report.last_exception_backtrace]).flatten() {
-        match image_at(images, &by_base, frame) {
+        match index.image_of(images, frame) {
             Some(position) => {
                 if let Some(image) = images.get(position) {
                     settle(frame, image);
@@ -82,25 +82,39 @@ fn settle(frame: &mut Frame, image: &Image) {
     }
 }
 
-/// By address; failing that, by name.
-fn image_at(images: &[Image], by_base: &[usize], frame: &Frame) -> Option<usize> {
-    let contains = |position: &usize| {
-        let image = images.get(*position)?;
-        let (address, base) = (frame.address?, image.base?);
-        let inside = match image.size {
-            Some(size) => address.checked_sub(base)? < size,
-            None => frame.image.is_some() && image.name == frame.image,
-        };
-        (address >= base && inside).then_some(*position)
-    };
-    let after = by_base
-        .partition_point(|position| images.get(*position).and_then(|image| image.base) <= frame.address);
-    let nearest = after.checked_sub(1).and_then(|at| by_base.get(at)).and_then(contains);
-    nearest.or_else(|| {
-        // Most frames are found by address, so this walk is rare; it needs a name to be worth it.
-        let name = frame.image.as_deref()?;
-        images.iter().position(|image| image.size.is_none() && image.name.as_deref() == Some(name))
-    })
+/// Finds images by address and by name, so that many frames and many images cost no more than both together.
+struct ImageIndex {
+    /// Positions in order of base.
+    by_base: Vec<usize>,
+    /// Images whose end is not known, by name.
+    endless: BTreeMap<String, usize>,
+}
+
+impl ImageIndex {
+    fn new(images: &[Image]) -> ImageIndex {
+        let mut by_base: Vec<usize> = (0..images.len()).collect();
+        by_base.sort_by_key(|position| images.get(*position).and_then(|image| image.base));
+        let mut endless = BTreeMap::new();
+        for (position, image) in images.iter().enumerate().filter(|(_, image)| image.size.is_none()) {
+            if let Some(name) = &image.name {
+                endless.entry(name.clone()).or_insert(position);
+            }
+        }
+        ImageIndex { by_base, endless }
+    }
+
+    /// By address; failing that, by name among those whose end is not known.
+    fn image_of(&self, images: &[Image], frame: &Frame) -> Option<usize> {
+        let base_of = |position: &usize| images.get(*position).and_then(|image| image.base);
+        let after = self.by_base.partition_point(|position| base_of(position) <= frame.address);
+        let nearest = after.checked_sub(1).and_then(|at| self.by_base.get(at)).copied().filter(|position| {
+            let size = images.get(*position).and_then(|image| image.size);
+            let beyond_base =
+                frame.address.zip(base_of(position)).and_then(|(address, base)| address.checked_sub(base));
+            beyond_base.zip(size).is_some_and(|(offset, size)| offset < size)
+        });
+        nearest.or_else(|| self.endless.get(frame.image.as_deref()?).copied())
+    }
 }
 
 fn is_executable(report: &Report, image: &Image) -> bool {

@@ -96,11 +96,13 @@ fn split_at_address(rest: &str) -> Option<(&str, u64, &str)> {
     let mut from = 0;
     loop {
         let at = from + rest.get(from..)?.find("0x")?;
-        let token = rest.get(at..)?.split([' ', '\t']).next()?;
-        let after_space = rest.get(..at)?.ends_with([' ', '\t']);
-        if let (true, Some(address)) = (after_space, hex(token)) {
-            let image = rest.get(..at)?.trim();
-            return (!image.is_empty()).then_some((image, address, rest.get(at + token.len()..)?));
+        let before = rest.get(..at)?;
+        if before.ends_with([' ', '\t']) {
+            let token = rest.get(at..)?.split([' ', '\t']).next()?;
+            if let Some(address) = hex(token) {
+                let image = before.trim();
+                return (!image.is_empty()).then_some((image, address, rest.get(at + token.len()..)?));
+            }
         }
         from = at + 2;
     }

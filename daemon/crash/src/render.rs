@@ -1,6 +1,7 @@
 //! A report as a page of text for a terminal: what happened first, the stack that matters with the app's frames marked,
 //! the rest folded. Our own form, not Apple's.
 
+use crate::ended::Cause;
 use crate::report::{Frame, Jetsam, JetsamProcess, Report, Thread};
 use crate::summary::{place, titled};
 use std::fmt::Write;
@@ -98,10 +99,9 @@ fn write_causes(page: &mut String, report: &Report) -> std::fmt::Result {
     }
     line(page, "message", report.system_message.clone())?;
     for info in &report.application_info {
-        let mut title = info.image.as_deref().unwrap_or("said");
+        let by = info.image.as_ref().map(|image| format!("{image}: ")).unwrap_or_default();
         for said in info.lines.iter().flat_map(|said| said.lines()) {
-            line(page, title, Some(said.trim_end().to_owned()))?;
-            title = "";
+            line(page, "said", Some(format!("{by}{}", said.trim_end())))?;
         }
     }
     Ok(())
@@ -149,7 +149,7 @@ fn write_stacks(page: &mut String, report: &Report) -> std::fmt::Result {
         return fold(page, &report.threads, None, report.images.len());
     };
     writeln!(page)?;
-    writeln!(page, "thread {}{} crashed", crashed.index, thread_title(crashed))?;
+    writeln!(page, "thread {}{} {}", crashed.index, thread_title(crashed), fate(report))?;
     write_frames(page, &crashed.frames)?;
     fold(page, &report.threads, Some(crashed.index), report.images.len())
 }
@@ -177,10 +177,10 @@ fn fold(page: &mut String, threads: &[Thread], shown: Option<u32>, images: usize
             let in_app = if thread.frames.iter().any(|frame| frame.in_app) { '>' } else { ' ' };
             writeln!(
                 page,
-                "{in_app} {:>3}{}  {top} ({} frames)",
+                "{in_app} {:>3}{}  {top} ({})",
                 thread.index,
                 thread_title(thread),
-                thread.frames.len()
+                frame_count(thread)
             )?;
         }
     }
@@ -189,6 +189,38 @@ fn fold(page: &mut String, threads: &[Thread], shown: Option<u32>, images: usize
         writeln!(page, "{images} images")?;
     }
     Ok(())
+}
+
+/// A process that was ended from outside was merely somewhere.
+fn fate(report: &Report) -> &'static str {
+    match report.ended_by.cause {
+        Cause::Watchdog { .. }
+        | Cause::Terminated { .. }
+        | Cause::OutOfMemory { .. }
+        | Cause::ResourceLimit { .. }
+        | Cause::Thermal
+        | Cause::Hang
+        | Cause::NothingEnded => "was blamed",
+        Cause::LibraryMissing { .. }
+        | Cause::SymbolMissing { .. }
+        | Cause::LoaderFailed
+        | Cause::PrivacyKeyMissing { .. }
+        | Cause::CodeSigning
+        | Cause::ObjectiveCException { .. }
+        | Cause::RuntimeFailure { .. }
+        | Cause::BadAccess { .. }
+        | Cause::Exception { .. }
+        | Cause::KernelPanic
+        | Cause::ForcedReset
+        | Cause::Unknown => "crashed",
+    }
+}
+
+fn frame_count(thread: &Thread) -> String {
+    match thread.frames.len() {
+        1 => "1 frame".to_owned(),
+        count => format!("{count} frames"),
+    }
 }
 
 fn thread_title(thread: &Thread) -> String {

@@ -22,6 +22,10 @@ struct Entry {
     container: String,
 }
 
+fn extra_folder() -> Option<PathBuf> {
+    std::env::var_os("HOLDFAST_EXTRA_FIXTURES").map(|folder| PathBuf::from(folder).join("ips"))
+}
+
 fn index(folder: &Path) -> Vec<Entry> {
     let text = fs::read_to_string(folder.join("INDEX.tsv")).unwrap();
     let mut lines = text.lines();
@@ -145,4 +149,22 @@ fn every_real_report_is_read_whole() {
     }
     assert!(entries.len() > 100, "the index lists only {} files", entries.len());
     assert!(wrong.is_empty(), "{} of {} files:\n{}", wrong.len(), entries.len(), wrong.join("\n"));
+}
+
+/// Damage at fixed places, so that a failure comes again: cuts, lost heads, and a telling byte put in.
+#[test]
+fn damaged_real_reports_are_answered() {
+    let Some(folder) = extra_folder() else { return };
+    for entry in index(&folder) {
+        let bytes = fs::read(folder.join(&entry.file)).unwrap();
+        for part in 1..12 {
+            let at = bytes.len() * part / 12;
+            let mut with_brace = bytes.clone();
+            with_brace.insert(at, if part % 2 == 0 { b'{' } else { b'\\' });
+            for damaged in [&bytes[..at], &bytes[at..], &with_brace] {
+                let report = read(damaged);
+                assert!(render_text(&report).ends_with('\n'), "{} damaged at {at}", entry.file);
+            }
+        }
+    }
 }

@@ -1,0 +1,148 @@
+//! Whatever the bytes: an answer, a page and a way through the API, in bounded time, and no panic.
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+use holdfast_crash::{Report, read, render_text, summary};
+use proptest::prelude::*;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Far more than any of these files needs on a busy machine; a quadratic reader takes minutes.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+fn check(bytes: &[u8]) -> Report {
+    let report = read(bytes);
+    assert!(!render_text(&report).is_empty());
+    assert!(!summary(&report).to_string().is_empty());
+    for fault in &report.malformed {
+        assert!(fault.place.offset <= bytes.len() && fault.place.line >= 1 && fault.place.column >= 1);
+    }
+    for range in &report.unread {
+        assert!(range.start <= range.end && range.end <= bytes.len());
+    }
+    report
+}
+
+fn fixtures() -> Vec<Vec<u8>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
+    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| fs::read(file).unwrap()).collect()
+}
+
+/// One way in which a file gets broken.
+#[derive(Debug, Clone)]
+enum Damage {
+    Cut { at: usize },
+    CutHead { at: usize },
+    Put { at: usize, byte: u8 },
+    Remove { at: usize, count: usize },
+    Repeat { at: usize, count: usize },
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let at = 0..100_000usize;
+    let telling = prop::sample::select(b"{}[]\",:\\\n0-x\x00\xff<> ".to_vec());
+    prop_oneof![
+        at.clone().prop_map(|at| Damage::Cut { at }),
+        at.clone().prop_map(|at| Damage::CutHead { at }),
+        (at.clone(), telling).prop_map(|(at, byte)| Damage::Put { at, byte }),
+        (at.clone(), 1..50usize).prop_map(|(at, count)| Damage::Remove { at, count }),
+        (at, 1..500usize).prop_map(|(at, count)| Damage::Repeat { at, count }),
+    ]
+}
+
+fn apply(bytes: &mut Vec<u8>, damage: &Damage) {
+    let length = bytes.len().max(1);
+    match *damage {
+        Damage::Cut { at } => bytes.truncate(at % length),
+        Damage::CutHead { at } => drop(bytes.drain(..(at % length).min(bytes.len()))),
+        Damage::Put { at, byte } => bytes.insert((at % length).min(bytes.len()), byte),
+        Damage::Remove { at, count } => {
+            let from = (at % length).min(bytes.len());
+            bytes.drain(from..(from + count).min(bytes.len()));
+        }
+        Damage::Repeat { at, count } => {
+            let from = (at % length).min(bytes.len());
+            let part = bytes[from..(from + count).min(bytes.len())].to_vec();
+            bytes.splice(from..from, part);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn random_bytes_are_answered(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+        check(&bytes);
+    }
+
+    #[test]
+    fn json_like_bytes_are_answered(text in "(\\{|\\}|\\[|\\]|\"|,|:|\\\\|\n|threads|bug_type|309|0x1|Thread 0:| |u12)*") {
+        check(text.as_bytes());
+    }
+
+    #[test]
+    fn text_like_lines_are_answered(text in "((Thread [0-9]{1,12}|Process|Version|Termination Reason|Exception Type|Date/Time|[0-9]+  \\PC{0,9}  0x[0-9a-f]{0,20}|0x[0-9a-f]{1,18} - 0x[0-9a-f]{1,18})[: ]{1,2}\\PC{0,30}\n)*") {
+        check(text.as_bytes());
+    }
+
+    #[test]
+    fn damaged_reports_are_answered(which in any::<prop::sample::Index>(), damages in prop::collection::vec(damage(), 1..6)) {
+        let files = fixtures();
+        let mut bytes = which.get(&files).clone();
+        for damage in &damages {
+            apply(&mut bytes, damage);
+        }
+        let report = check(&bytes);
+        let json = serde_json::to_string(&report).unwrap();
+        prop_assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+}
+
+#[test]
+fn a_header_is_had_wherever_the_body_is_cut() {
+    for bytes in fixtures().iter().filter(|bytes| bytes.starts_with(b"{\"")) {
+        let whole = read(bytes);
+        let header_end = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+        for end in (header_end..bytes.len()).step_by(37) {
+            let cut = read(&bytes[..end]);
+            assert_eq!(cut.bug_type, whole.bug_type);
+            assert_eq!(cut.incident_id, whole.incident_id);
+            assert_eq!(cut.os_version, whole.os_version);
+        }
+    }
+}
+
+#[test]
+fn hostile_files_cost_no_more_than_their_length() {
+    let header = "{\"bug_type\":\"309\"}\n";
+    let hostile = [
+        "[".repeat(2_000_000),
+        "{\"a\":".repeat(400_000),
+        "\"a\":".repeat(500_000),
+        "{\n".repeat(1_000_000),
+        format!("{header}{}", "{".repeat(2_000_000)),
+        format!("{header}{}", "[[[[\"aaaaaaaa\":".repeat(100_000)),
+        format!("{header}{}", "}".repeat(2_000_000)),
+        format!("{header}{{\"usedImages\":[{}],\"x\":1}}", "{\"uuid\":\"x\"},".repeat(60_000)),
+        format!("Thread 0 Crashed:\n{}", "0  A  0x1 0x0 + 1\n".repeat(100_000)),
+        format!("Process: A [1]\nBinary Images:\n{}", "0x1 - ??? A <> /A\n".repeat(60_000)),
+        format!(
+            "Thread 0:\n{}\nBinary Images:\n{}",
+            "0  B  0x1 0x0 + 1\n".repeat(20_000),
+            "0x9 - ??? A <> /A\n".repeat(20_000)
+        ),
+        "Thread 0: ".repeat(200_000),
+        "0x 0x".repeat(400_000),
+        format!("Thread 0:\n0 {}", " 0xg".repeat(400_000)),
+        format!("Thread 0:\n0 A {}", "0x".repeat(800_000)),
+    ];
+    for file in hostile {
+        let started = Instant::now();
+        check(file.as_bytes());
+        let took = started.elapsed();
+        assert!(took < DEADLINE, "{took:?} for {:?}…", &file[..40]);
+    }
+}
