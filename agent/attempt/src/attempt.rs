@@ -1,0 +1,811 @@
+//! The phases of an attempt and how events lead from one to the next. What the phases have to say about crash
+//! files is in `plan`, about launches in `launches`.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use holdfast_wire::case::{Case, CaseRun};
+use holdfast_wire::crash::{CrashFile, CrashOrigin};
+use holdfast_wire::id::CrashId;
+use holdfast_wire::outcome::{
+    AttemptEnd, AttemptReport, Blame, CaseResult, LaunchEnd, LaunchResult, StepName,
+};
+use holdfast_wire::phone::{PhoneFacts, Readiness};
+use holdfast_wire::time::Time;
+
+use crate::health::judge;
+use crate::launches::{Launching, case_result, launches_of};
+use crate::plan::{Before, Launched, Peek, Taken, attempt_of, to_take};
+use crate::step::{Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step};
+
+/// Pulls that may fail in a row: after that the phone is left alone, and a later sweep takes the rest.
+const PULL_FAILURES_MAX: u32 = 3;
+
+/// Times that a phone may leave the bus in one attempt and still be waited for: a port that flaps ends it.
+const LOSSES_MAX: u32 = 3;
+
+/// Room that an install needs, as a multiple of the archive: the upload, its unpacking, the installed app.
+const ROOM_PER_ARCHIVE: u64 = 3;
+
+/// One attempt on one phone, from its first step to its report.
+#[derive(Debug)]
+pub struct Attempt {
+    brief: Brief,
+    started_at: Time,
+    phase: Phase,
+    /// When the phase is given up, or looked at again.
+    wake_at: Time,
+    /// Per cent of the operation under way, as the body told last.
+    part: u8,
+    presence: Presence,
+    losses: u32,
+    /// How it ends, if it ended this moment; the first failure stays.
+    verdict: Verdict,
+    install: Install,
+    launched: Launched,
+    before: Option<Before>,
+    taken: BTreeMap<CrashFile, CrashId>,
+    confirmed: BTreeSet<CrashId>,
+    /// Reports that happened in this attempt.
+    crashes: BTreeSet<CrashId>,
+    /// Reports of processes that this attempt started.
+    by_pid: BTreeMap<u32, CrashId>,
+    results: Vec<CaseResult>,
+    launches: Vec<LaunchResult>,
+}
+
+/// Where an attempt stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Progress {
+    /// The step it is in.
+    pub step: StepName,
+    /// How much of the whole is done, 0 to 100.
+    pub percent: u8,
+    /// What it does, for people.
+    pub note: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    Here,
+    Away,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    Good,
+    Failed { blame: Blame, step: StepName, reason: String },
+    Revoked,
+}
+
+/// How the build came to be on the phone: one that was only believed to be there can still be put there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Install {
+    Undecided,
+    Skipped,
+    Done,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Check,
+    ListBefore,
+    Fetch,
+    Install,
+    Launch,
+    Watch(Launching),
+    Kill(Launching),
+    /// A hang of the app and a phone that hangs look alike until the phone is asked for something else.
+    ProbeAfterHang(Launching),
+    Gather(Gather),
+    Upload,
+    Delete(VecDeque<(CrashFile, CrashId)>),
+    Clean,
+    /// The phone is off the bus; the attempt ends when it stays away.
+    AwaitReturn,
+    Over,
+}
+
+/// Taking crash files: after a launch that ended by itself, or at the end.
+#[derive(Debug)]
+struct Gather {
+    purpose: Purpose,
+    stage: Stage,
+    /// When it has to be over.
+    until: Time,
+    failures_in_a_row: u32,
+}
+
+#[derive(Debug)]
+enum Purpose {
+    /// Find out how this launch ended.
+    Look(Launching),
+    /// Take everything.
+    Collect,
+}
+
+#[derive(Debug)]
+enum Stage {
+    Listing,
+    Pulling {
+        file: CrashFile,
+        rest: VecDeque<CrashFile>,
+    },
+    Storing {
+        file: CrashFile,
+        crash: CrashId,
+        rest: VecDeque<CrashFile>,
+    },
+    /// Until the next listing.
+    Resting,
+}
+
+impl Attempt {
+    /// Begins. The steps are to be done at once.
+    #[must_use]
+    pub fn begin(now: Time, brief: Brief) -> (Self, Vec<Step>) {
+        let launched = Launched {
+            attempt: brief.work.attempt,
+            bundle_id: brief.work.build.bundle_id.clone(),
+            executable: brief.work.build.executable.clone(),
+            pids: BTreeSet::new(),
+            unnamed: 0,
+        };
+        let taken = brief.taken.iter().map(|taken| (taken.file.clone(), taken.crash)).collect();
+        let confirmed = brief.taken.iter().filter(|taken| taken.confirmed).map(|taken| taken.crash).collect();
+        let wake_at = now.after(brief.settings.check);
+        let attempt = Self {
+            brief,
+            started_at: now,
+            phase: Phase::Check,
+            wake_at,
+            part: 0,
+            presence: Presence::Here,
+            losses: 0,
+            verdict: Verdict::Good,
+            install: Install::Undecided,
+            launched,
+            before: None,
+            taken,
+            confirmed,
+            crashes: BTreeSet::new(),
+            by_pid: BTreeMap::new(),
+            results: Vec::new(),
+            launches: Vec::new(),
+        };
+        (attempt, vec![Step::Check])
+    }
+
+    /// Takes in what happened and gives what to do next.
+    #[must_use]
+    pub fn apply(&mut self, now: Time, event: Event) -> Vec<Step> {
+        if matches!(self.phase, Phase::Over) {
+            return Vec::new();
+        }
+        match event {
+            Event::Revoked => self.revoked(now),
+            Event::PhoneLost => self.phone_lost(now),
+            Event::PhoneReturned => self.phone_returned(now),
+            Event::Confirmed(crashes) => {
+                self.confirmed.extend(crashes);
+                if matches!(self.phase, Phase::Upload) { self.upload(now) } else { Vec::new() }
+            }
+            Event::Progressed(percent) => {
+                self.part = percent.min(100);
+                Vec::new()
+            }
+            Event::Tick => self.tick(now),
+            Event::Failed(failure) => self.failed(now, failure),
+            Event::Checked(facts) => self.checked(now, &facts),
+            Event::Listed(files) => self.listed(now, files),
+            Event::Fetched => match self.phase {
+                Phase::Fetch => self.go(now, Phase::Install, self.brief.settings.install, Step::Install),
+                _ => Vec::new(),
+            },
+            Event::Installed => match self.phase {
+                Phase::Install => {
+                    self.install = Install::Done;
+                    self.next_launch(now)
+                }
+                _ => Vec::new(),
+            },
+            Event::Launched { pid, took } => self.launched(now, pid, took),
+            Event::Ended { alive } => self.ended(now, alive),
+            Event::StillAlive => self.still_alive(now),
+            Event::Killed => self.killed(now),
+            Event::Pulled { crash, peek } => self.pulled(now, crash, &peek),
+            Event::Stored => self.stored(now),
+            Event::Deleted => match std::mem::replace(&mut self.phase, Phase::Clean) {
+                Phase::Delete(mut rest) => {
+                    if let Some((file, _)) = rest.pop_front() {
+                        self.taken.remove(&file);
+                    }
+                    self.delete(now, rest)
+                }
+                other => self.stay(other),
+            },
+        }
+    }
+
+    /// The instant at which `apply` wants a [`Event::Tick`].
+    pub fn wake_at(&self) -> Time {
+        match self.phase {
+            Phase::Gather(Gather { purpose: Purpose::Collect, until, .. }) => self.wake_at.min(until),
+            _ if self.is_running() => self.wake_at.min(self.last_call()),
+            _ => self.wake_at,
+        }
+    }
+
+    /// Whether the cases are being run: the part to which the limit of the whole applies, because every other
+    /// part is short and has a deadline of its own.
+    fn is_running(&self) -> bool {
+        match &self.phase {
+            Phase::Launch | Phase::Watch(_) | Phase::Kill(_) | Phase::ProbeAfterHang(_) => true,
+            Phase::Gather(gather) => matches!(gather.purpose, Purpose::Look(_)),
+            Phase::Check
+            | Phase::ListBefore
+            | Phase::Fetch
+            | Phase::Install
+            | Phase::Upload
+            | Phase::Delete(_)
+            | Phase::Clean
+            | Phase::AwaitReturn
+            | Phase::Over => false,
+        }
+    }
+
+    /// Where it stands.
+    pub fn progress(&self) -> Progress {
+        let (step, from, to, note) = match &self.phase {
+            Phase::Check => (StepName::Check, 0, 1, "asks the phone how it is".to_owned()),
+            Phase::ListBefore => (StepName::Check, 1, 2, "lists crash files".to_owned()),
+            Phase::Fetch => (StepName::Fetch, 2, 10, format!("fetches {}", self.title())),
+            Phase::Install => (StepName::Install, 10, 30, format!("installs {}", self.title())),
+            Phase::Launch | Phase::Watch(_) | Phase::Kill(_) | Phase::ProbeAfterHang(_) => {
+                self.run_progress()
+            }
+            Phase::Gather(Gather { purpose: Purpose::Look(_), .. }) => self.run_progress(),
+            Phase::Gather(Gather { purpose: Purpose::Collect, .. }) => {
+                (StepName::Collect, 90, 95, "collects crash files".to_owned())
+            }
+            Phase::Upload => {
+                (StepName::Upload, 95, 97, "waits until the daemon has the crash files".to_owned())
+            }
+            Phase::Delete(_) => (StepName::Clean, 97, 98, "deletes confirmed crash files".to_owned()),
+            Phase::Clean => (StepName::Clean, 98, 99, "ends the app".to_owned()),
+            Phase::AwaitReturn => (StepName::Clean, 98, 99, "waits for the phone to come back".to_owned()),
+            Phase::Over => (StepName::Clean, 100, 100, "is over".to_owned()),
+        };
+        let percent = from + (to - from) * u64::from(self.part) / 100;
+        Progress { step, percent: u8::try_from(percent).unwrap_or(100), note }
+    }
+
+    fn run_progress(&self) -> (StepName, u64, u64, String) {
+        let cases = &self.brief.work.cases;
+        let all: u64 = cases.iter().map(|case| u64::from(launches_of(case))).sum::<u64>().max(1);
+        let done: u64 = self.results.iter().map(|result| result.launches.len() as u64).sum::<u64>()
+            + self.launches.len() as u64;
+        let at = 30 + 60 * done / all;
+        let note = self.case().map_or_else(String::new, |case| {
+            let words = format!("launch {} of {}", self.launches.len() + 1, launches_of(case));
+            if cases.len() > 1 { format!("{}: {words}", case.name) } else { words }
+        });
+        (StepName::Run, at, at, note)
+    }
+
+    fn title(&self) -> String {
+        let build = &self.brief.work.build;
+        format!("{} {} ({})", build.executable, build.version, build.build_number)
+    }
+
+    fn case(&self) -> Option<&Case> {
+        self.brief.work.cases.get(self.results.len())
+    }
+
+    /// The end of the time that the daemon allows for the whole.
+    fn last_call(&self) -> Time {
+        self.started_at.after(Duration::from_millis(self.brief.work.limit_ms))
+    }
+
+    fn go(&mut self, now: Time, phase: Phase, limit: Duration, step: Step) -> Vec<Step> {
+        self.phase = phase;
+        self.wake_at = now.after(limit);
+        self.part = 0;
+        vec![step]
+    }
+
+    fn stay(&mut self, phase: Phase) -> Vec<Step> {
+        self.phase = phase;
+        Vec::new()
+    }
+
+    fn fail(&mut self, blame: Blame, step: StepName, reason: impl Into<String>) {
+        if self.verdict == Verdict::Good {
+            self.verdict = Verdict::Failed { blame, step, reason: reason.into() };
+        }
+    }
+
+    // ---- what can happen at any moment ----
+
+    fn revoked(&mut self, now: Time) -> Vec<Step> {
+        if self.verdict == Verdict::Revoked {
+            return Vec::new();
+        }
+        self.verdict = Verdict::Revoked;
+        match self.phase {
+            Phase::AwaitReturn => self.finish(now, PhoneLeft::Dirty),
+            Phase::Upload => self.upload(now),
+            Phase::Delete(_) | Phase::Clean | Phase::Over => Vec::new(),
+            _ => self.collect(now),
+        }
+    }
+
+    fn phone_lost(&mut self, now: Time) -> Vec<Step> {
+        if self.presence == Presence::Away {
+            return Vec::new();
+        }
+        self.presence = Presence::Away;
+        self.losses += 1;
+        let step = self.progress().step;
+        // Once every launch is done and taken, the result no longer hangs on the phone.
+        if !matches!(self.phase, Phase::Upload | Phase::Delete(_) | Phase::Clean) {
+            self.fail(Blame::Phone, step, "the phone left the bus in the middle; look at its cable and port");
+        }
+        if self.verdict == Verdict::Revoked || self.losses > LOSSES_MAX {
+            return self.finish(now, PhoneLeft::Dirty);
+        }
+        self.go(now, Phase::AwaitReturn, self.brief.settings.return_grace, Step::Rest)
+    }
+
+    fn phone_returned(&mut self, now: Time) -> Vec<Step> {
+        self.presence = Presence::Here;
+        match self.phase {
+            Phase::AwaitReturn => self.collect(now),
+            _ => Vec::new(),
+        }
+    }
+
+    fn tick(&mut self, now: Time) -> Vec<Step> {
+        if now < self.wake_at() {
+            return Vec::new();
+        }
+        let late = |what: &str, blame| Failure {
+            blame,
+            kind: FailureKind::Other,
+            reason: format!("{what} took longer than its deadline"),
+        };
+        if self.is_running() && now >= self.last_call() {
+            let minutes = self.brief.work.limit_ms / 60_000;
+            self.fail(
+                Blame::Job,
+                StepName::Run,
+                format!("the attempt ran longer than its {minutes} minutes"),
+            );
+            return self.collect(now);
+        }
+        match &self.phase {
+            Phase::Check => self.failed(now, late("reading the phone's facts", Blame::Phone)),
+            Phase::ListBefore => self.failed(now, late("listing crash files", Blame::Phone)),
+            Phase::Fetch => self.failed(now, late("fetching the build", Blame::Farm)),
+            Phase::Install => self.failed(now, late("installing the build", Blame::Phone)),
+            Phase::Launch => {
+                self.failed(now, Failure { kind: FailureKind::Silent, ..late("the launch", Blame::Phone) })
+            }
+            Phase::Watch(_) | Phase::Kill(_) | Phase::ProbeAfterHang(_) => {
+                self.failed(now, late("the phone's answer", Blame::Phone))
+            }
+            Phase::Gather(gather) => match (&gather.stage, &gather.purpose) {
+                (_, Purpose::Collect) if now >= gather.until => {
+                    self.fail(Blame::Phone, StepName::Collect, "taking the crash files took too long");
+                    self.upload(now)
+                }
+                (Stage::Resting, _) => self.list_again(now),
+                (Stage::Listing, _) => self.failed(now, late("listing crash files", Blame::Phone)),
+                (Stage::Pulling { .. }, _) => self.failed(now, late("copying a crash file", Blame::Phone)),
+                (Stage::Storing { .. }, _) => self.failed(now, late("storing a crash file", Blame::Rack)),
+            },
+            Phase::Upload => self.delete_confirmed(now),
+            Phase::Delete(_) => self.clean(now),
+            Phase::Clean | Phase::AwaitReturn => self.finish(now, PhoneLeft::Dirty),
+            Phase::Over => Vec::new(),
+        }
+    }
+
+    fn failed(&mut self, now: Time, failure: Failure) -> Vec<Step> {
+        let step = self.progress().step;
+        match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::Launch => self.launch_failed(now, failure),
+            Phase::Gather(gather) => self.gather_failed(now, gather, failure),
+            Phase::Delete(mut rest) => {
+                // It stays on the phone and is known: a later sweep deletes it.
+                rest.pop_front();
+                self.delete(now, rest)
+            }
+            Phase::Clean => self.finish(now, PhoneLeft::Dirty),
+            phase @ (Phase::Upload | Phase::AwaitReturn | Phase::Over) => self.stay(phase),
+            Phase::Check
+            | Phase::ListBefore
+            | Phase::Fetch
+            | Phase::Install
+            | Phase::Watch(_)
+            | Phase::Kill(_)
+            | Phase::ProbeAfterHang(_) => {
+                self.fail(failure.blame, step, failure.reason);
+                self.collect(now)
+            }
+        }
+    }
+
+    // ---- check, fetch, install ----
+
+    fn checked(&mut self, now: Time, facts: &PhoneFacts) -> Vec<Step> {
+        if !matches!(self.phase, Phase::Check) {
+            return Vec::new();
+        }
+        let (readiness, reason) = judge(facts, &self.brief.thresholds, &Readiness::Ready);
+        let build = &self.brief.work.build;
+        let is_there = facts.apps.iter().any(|app| {
+            app.bundle_id == build.bundle_id
+                && app.version == build.version
+                && app.build_number == build.build_number
+        });
+        let needed = build.size_bytes.saturating_mul(ROOM_PER_ARCHIVE);
+        let short_of_room = facts.storage.is_some_and(|storage| storage.free_bytes < needed);
+        if self.brief.installed == Some(build.hash) && is_there {
+            self.install = Install::Skipped;
+        }
+        if readiness != Readiness::Ready {
+            self.fail(Blame::Phone, StepName::Check, reason);
+            return self.collect(now);
+        }
+        if self.install == Install::Undecided && short_of_room {
+            let (free, needed) =
+                (facts.storage.map_or(0, |storage| storage.free_bytes) / 1_000_000, needed / 1_000_000);
+            let reason = format!("the phone has {free} MB free, the build needs {needed} MB; free some");
+            self.fail(Blame::Phone, StepName::Check, reason);
+            return self.collect(now);
+        }
+        self.go(now, Phase::ListBefore, self.brief.settings.list, Step::ListCrashes)
+    }
+
+    fn listed(&mut self, now: Time, files: Vec<CrashFile>) -> Vec<Step> {
+        match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::ListBefore => {
+                self.before = Some(Before::of(&files));
+                match self.install {
+                    Install::Undecided => self.fetch(now),
+                    Install::Skipped | Install::Done => self.next_launch(now),
+                }
+            }
+            Phase::Gather(gather) if matches!(gather.stage, Stage::Listing) => {
+                // Without a list from before, whatever is there may be old: nothing of it is this attempt's.
+                let before = self.before.get_or_insert_with(|| Before::of(&files));
+                let (mut wanted, old) = to_take(&files, before, &self.taken);
+                if matches!(gather.purpose, Purpose::Collect) {
+                    wanted.extend(old);
+                }
+                self.pull(now, gather, wanted.into())
+            }
+            other => self.stay(other),
+        }
+    }
+
+    fn fetch(&mut self, now: Time) -> Vec<Step> {
+        self.go(now, Phase::Fetch, self.brief.settings.fetch, Step::Fetch)
+    }
+
+    // ---- run ----
+
+    /// Launches again, or goes on to collect when every case is done.
+    fn next_launch(&mut self, now: Time) -> Vec<Step> {
+        while let Some(case) = self.case().cloned() {
+            let number = u32::try_from(self.launches.len()).unwrap_or(u32::MAX);
+            if number < launches_of(&case) {
+                let CaseRun::Launch { launch_timeout_ms, arguments, .. } = &case.run;
+                let timeout = Duration::from_millis(*launch_timeout_ms);
+                let step = Step::Launch { arguments: arguments.clone(), timeout };
+                return self.go(now, Phase::Launch, timeout + self.brief.settings.margin, step);
+            }
+            self.results.push(case_result(&case, std::mem::take(&mut self.launches)));
+        }
+        let failure = self.results.iter().find_map(|result| {
+            result.failure.as_ref().map(|failure| format!("case {}: {failure}", result.case))
+        });
+        if let Some(reason) = failure {
+            self.fail(Blame::Job, StepName::Run, reason);
+        }
+        self.collect(now)
+    }
+
+    fn launched(&mut self, now: Time, pid: u32, took: Duration) -> Vec<Step> {
+        if !matches!(self.phase, Phase::Launch) {
+            return Vec::new();
+        }
+        self.launched.pids.insert(pid);
+        let launching = Launching { pid: Some(pid), launch_ms: millis(took), alive_ms: 0 };
+        let limit = match self.case().map(|case| &case.run) {
+            Some(CaseRun::Launch { stay_ms, .. }) => Duration::from_millis(*stay_ms),
+            None => Duration::ZERO,
+        };
+        let deadline = limit + self.brief.settings.margin;
+        self.go(now, Phase::Watch(launching), deadline, Step::Watch { pid, limit })
+    }
+
+    fn launch_failed(&mut self, now: Time, failure: Failure) -> Vec<Step> {
+        match failure.kind {
+            FailureKind::Silent => {
+                self.launched.unnamed += 1;
+                let launch_ms = match self.case().map(|case| &case.run) {
+                    Some(CaseRun::Launch { launch_timeout_ms, .. }) => *launch_timeout_ms,
+                    None => 0,
+                };
+                let launching = Launching { pid: None, launch_ms, alive_ms: 0 };
+                self.go(now, Phase::ProbeAfterHang(launching), self.brief.settings.kill, Step::KillApp)
+            }
+            // Somebody took the app off since we put it there.
+            FailureKind::AppMissing if self.install == Install::Skipped => {
+                self.install = Install::Undecided;
+                self.fetch(now)
+            }
+            FailureKind::AppMissing | FailureKind::FileMissing | FailureKind::Other => {
+                self.fail(failure.blame, StepName::Run, failure.reason);
+                self.collect(now)
+            }
+        }
+    }
+
+    fn ended(&mut self, now: Time, alive: Duration) -> Vec<Step> {
+        match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::Watch(launching) => {
+                let launching = Launching { alive_ms: millis(alive), ..launching };
+                let until = now.after(self.brief.settings.crash_grace);
+                self.gather(now, Purpose::Look(launching), until)
+            }
+            other => self.stay(other),
+        }
+    }
+
+    fn still_alive(&mut self, now: Time) -> Vec<Step> {
+        match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::Watch(launching) => {
+                let alive_ms = match self.case().map(|case| &case.run) {
+                    Some(CaseRun::Launch { stay_ms, .. }) => *stay_ms,
+                    None => 0,
+                };
+                let step = launching.pid.map_or(Step::KillApp, |pid| Step::Kill { pid });
+                let phase = Phase::Kill(Launching { alive_ms, ..launching });
+                self.go(now, phase, self.brief.settings.kill, step)
+            }
+            other => self.stay(other),
+        }
+    }
+
+    fn killed(&mut self, now: Time) -> Vec<Step> {
+        match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::Kill(launching) => self.launch_done(now, launching, LaunchEnd::Stayed),
+            Phase::ProbeAfterHang(launching) => self.launch_done(now, launching, LaunchEnd::Hung),
+            Phase::Clean => self.finish(now, PhoneLeft::Clean),
+            other => self.stay(other),
+        }
+    }
+
+    fn launch_done(&mut self, now: Time, launching: Launching, end: LaunchEnd) -> Vec<Step> {
+        let number = u32::try_from(self.launches.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.launches.push(launching.ended(number, end));
+        self.next_launch(now)
+    }
+
+    // ---- crash files ----
+
+    fn gather(&mut self, now: Time, purpose: Purpose, until: Time) -> Vec<Step> {
+        let gather = Gather { purpose, stage: Stage::Listing, until, failures_in_a_row: 0 };
+        self.go(now, Phase::Gather(gather), self.brief.settings.list, Step::ListCrashes)
+    }
+
+    fn collect(&mut self, now: Time) -> Vec<Step> {
+        let limit = match self.verdict {
+            Verdict::Revoked => self.brief.settings.quick_collect,
+            Verdict::Good | Verdict::Failed { .. } => self.brief.settings.collect,
+        };
+        self.close_case();
+        self.gather(now, Purpose::Collect, now.after(limit))
+    }
+
+    /// An unfinished case is told as far as it went.
+    fn close_case(&mut self) {
+        if !self.launches.is_empty()
+            && let Some(case) = self.case().cloned()
+        {
+            self.results.push(case_result(&case, std::mem::take(&mut self.launches)));
+        }
+    }
+
+    fn list_again(&mut self, now: Time) -> Vec<Step> {
+        match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::Gather(gather) => {
+                let gather = Gather { stage: Stage::Listing, ..gather };
+                self.go(now, Phase::Gather(gather), self.brief.settings.list, Step::ListCrashes)
+            }
+            other => self.stay(other),
+        }
+    }
+
+    /// Pulls the next file; when none is left, sees whether that was enough.
+    fn pull(&mut self, now: Time, mut gather: Gather, mut rest: VecDeque<CrashFile>) -> Vec<Step> {
+        if let Some(file) = rest.pop_front() {
+            let step = Step::Pull { file: file.clone() };
+            gather.stage = Stage::Pulling { file, rest };
+            return self.go(now, Phase::Gather(gather), self.brief.settings.pull, step);
+        }
+        let found = match &gather.purpose {
+            Purpose::Look(launching) => launching.pid.and_then(|pid| self.by_pid.get(&pid)).copied(),
+            Purpose::Collect => return self.upload(now),
+        };
+        if found.is_some() || now >= gather.until {
+            self.phase = Phase::Gather(gather);
+            return self.look_is_over(now, found);
+        }
+        gather.stage = Stage::Resting;
+        self.go(now, Phase::Gather(gather), self.brief.settings.relist, Step::Rest)
+    }
+
+    fn look_is_over(&mut self, now: Time, found: Option<CrashId>) -> Vec<Step> {
+        match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::Gather(Gather { purpose: Purpose::Look(launching), .. }) => {
+                let end = found.map_or(LaunchEnd::Exited, |crash| LaunchEnd::Crashed { crash });
+                self.launch_done(now, launching, end)
+            }
+            other => self.stay(other),
+        }
+    }
+
+    fn pulled(&mut self, now: Time, crash: CrashId, peek: &Peek) -> Vec<Step> {
+        let (gather, file, rest) = match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::Gather(Gather { stage: Stage::Pulling { file, rest }, purpose, until, .. }) => {
+                (Gather { stage: Stage::Listing, purpose, until, failures_in_a_row: 0 }, file, rest)
+            }
+            other => return self.stay(other),
+        };
+        let was_there = self.before.as_ref().is_none_or(|before| before.has(&file));
+        let seen_before = self.taken.values().any(|taken| *taken == crash) && !self.crashes.contains(&crash);
+        let current = (!was_there && !seen_before).then_some(&self.launched);
+        let attempt = attempt_of(peek, current, self.brief.previous.as_ref());
+        if attempt == Some(self.launched.attempt) {
+            self.crashes.insert(crash);
+            for pid in peek.pids.intersection(&self.launched.pids) {
+                self.by_pid.entry(*pid).or_insert(crash);
+            }
+            // A report too broken to name its process is held against the launch after which it appeared.
+            if let Purpose::Look(Launching { pid: Some(pid), .. }) = &gather.purpose
+                && peek.pids.is_empty()
+                && self.launched.is_named_in(&file)
+            {
+                self.by_pid.entry(*pid).or_insert(crash);
+            }
+        }
+        let origin = CrashOrigin {
+            id: crash,
+            phone: self.brief.phone.clone(),
+            rack: self.brief.rack.clone(),
+            path: file.path.clone(),
+            size_bytes: file.size_bytes,
+            collected_at: now,
+            attempt,
+        };
+        let step = Step::Store { file: file.clone(), origin };
+        let gather = Gather { stage: Stage::Storing { file, crash, rest }, ..gather };
+        self.go(now, Phase::Gather(gather), self.brief.settings.store, step)
+    }
+
+    fn stored(&mut self, now: Time) -> Vec<Step> {
+        match std::mem::replace(&mut self.phase, Phase::Clean) {
+            Phase::Gather(Gather { stage: Stage::Storing { file, crash, rest }, purpose, until, .. }) => {
+                self.taken.insert(file, crash);
+                self.pull(now, Gather { purpose, stage: Stage::Listing, until, failures_in_a_row: 0 }, rest)
+            }
+            other => self.stay(other),
+        }
+    }
+
+    fn gather_failed(&mut self, now: Time, gather: Gather, failure: Failure) -> Vec<Step> {
+        let Gather { purpose, stage, until, failures_in_a_row } = gather;
+        let rest = match stage {
+            Stage::Pulling { rest, .. } if failure.kind == FailureKind::FileMissing => {
+                // The phone moved or deleted it meanwhile; a later listing shows where to.
+                return self.pull(
+                    now,
+                    Gather { purpose, stage: Stage::Listing, until, failures_in_a_row },
+                    rest,
+                );
+            }
+            Stage::Pulling { rest, .. } | Stage::Storing { rest, .. } => Some(rest),
+            Stage::Listing | Stage::Resting => None,
+        };
+        let step = match &purpose {
+            Purpose::Look(_) => StepName::Run,
+            Purpose::Collect => StepName::Collect,
+        };
+        self.fail(failure.blame, step, failure.reason);
+        let failures_in_a_row = failures_in_a_row + 1;
+        match (purpose, rest) {
+            (Purpose::Look(_), _) => self.collect(now),
+            (Purpose::Collect, Some(rest)) if failures_in_a_row < PULL_FAILURES_MAX => {
+                let stage = Stage::Listing;
+                self.pull(now, Gather { purpose: Purpose::Collect, stage, until, failures_in_a_row }, rest)
+            }
+            (Purpose::Collect, _) => self.upload(now),
+        }
+    }
+
+    // ---- upload, delete, clean ----
+
+    /// Waits until the daemon has every crash file, unless the phone is wanted elsewhere.
+    fn upload(&mut self, now: Time) -> Vec<Step> {
+        let waits = self.taken.values().any(|crash| !self.confirmed.contains(crash));
+        if !waits || self.verdict == Verdict::Revoked {
+            return self.delete_confirmed(now);
+        }
+        if matches!(self.phase, Phase::Upload) {
+            return Vec::new();
+        }
+        self.go(now, Phase::Upload, self.brief.settings.confirm, Step::Rest)
+    }
+
+    fn delete_confirmed(&mut self, now: Time) -> Vec<Step> {
+        let confirmed = self.taken.iter().filter(|(_, crash)| self.confirmed.contains(crash));
+        let files = confirmed.map(|(file, crash)| (file.clone(), *crash)).collect();
+        self.delete(now, files)
+    }
+
+    fn delete(&mut self, now: Time, rest: VecDeque<(CrashFile, CrashId)>) -> Vec<Step> {
+        match rest.front().cloned() {
+            Some((file, crash)) => {
+                let step = Step::Delete { file, crash };
+                self.go(now, Phase::Delete(rest), self.brief.settings.delete, step)
+            }
+            None => self.clean(now),
+        }
+    }
+
+    fn clean(&mut self, now: Time) -> Vec<Step> {
+        self.go(now, Phase::Clean, self.brief.settings.kill, Step::KillApp)
+    }
+
+    fn finish(&mut self, now: Time, phone: PhoneLeft) -> Vec<Step> {
+        self.phase = Phase::Over;
+        let end = match &self.verdict {
+            Verdict::Good => AttemptEnd::Passed,
+            Verdict::Failed { blame, step, reason } => {
+                AttemptEnd::Failed { blame: *blame, step: *step, reason: reason.clone() }
+            }
+            Verdict::Revoked => AttemptEnd::Revoked,
+        };
+        self.close_case();
+        let report = AttemptReport {
+            attempt: self.brief.work.attempt,
+            phone: self.brief.phone.clone(),
+            lease: self.brief.lease,
+            end,
+            cases: std::mem::take(&mut self.results),
+            crashes: self.crashes.iter().copied().collect(),
+            started_at: self.started_at,
+            ended_at: now,
+        };
+        vec![Step::Finish(Box::new(Finished { report, phone, launched: self.launched.clone() }))]
+    }
+}
+
+impl Attempt {
+    /// Crash files that are on the phone and have been taken, as far as this attempt knows.
+    pub fn taken(&self) -> Vec<Taken> {
+        let confirmed = |crash: &CrashId| self.confirmed.contains(crash);
+        self.taken
+            .iter()
+            .map(|(file, crash)| Taken { file: file.clone(), crash: *crash, confirmed: confirmed(crash) })
+            .collect()
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
