@@ -188,3 +188,77 @@ async fn data_complete(stream: &mut BoxStream) -> Result<(), ServiceError> {
 fn is_true(value: &Value) -> bool {
     value.as_boolean() == Some(true) || value.as_unsigned_integer() == Some(1)
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use super::*;
+    use crate::identity::{Identity, IosVersion, MODELS};
+
+    /// A stored entry as go-ios sends it, with this method and name.
+    fn entry(method: u16, name: &str, bytes: &[u8]) -> Vec<u8> {
+        let size = u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        let mut entry = LOCAL_ENTRY.to_le_bytes().to_vec();
+        entry.extend_from_slice(&[20, 0, 0, 0]);
+        entry.extend_from_slice(&method.to_le_bytes());
+        entry.extend_from_slice(&[0; 8]);
+        entry.extend_from_slice(&[size, size].concat());
+        entry.extend_from_slice(&u16::try_from(name.len()).unwrap().to_le_bytes());
+        entry.extend_from_slice(&[0, 0]);
+        entry.extend_from_slice(name.as_bytes());
+        entry.extend_from_slice(bytes);
+        entry
+    }
+
+    /// Sends a package and gives back the last reply of the phone.
+    async fn send(phone: &Arc<Phone>, entries: &[Vec<u8>]) -> Option<Dictionary> {
+        let (mut client, stream) = tokio::io::duplex(1 << 20);
+        let serving = tokio::spawn(serve(Box::new(stream), Arc::clone(phone)));
+        let mut start = Dictionary::new();
+        start.insert("MediaSubdir".to_owned(), "PublicStaging/Mooring.app".into());
+        start.insert("InstallTransferredDirectory".to_owned(), 1_u64.into());
+        framing::write_xml(&mut client, &start).await.unwrap();
+        client.write_all(&entries.concat()).await.unwrap();
+        client.shutdown().await.unwrap();
+        let mut last = None;
+        while let Some(reply) = framing::read(&mut client).await.unwrap() {
+            last = reply.into_dictionary();
+        }
+        // How the connection ended shows in what was told.
+        let _ended = serving.await.unwrap();
+        last
+    }
+
+    #[tokio::test]
+    async fn packages_that_lie_are_refused_and_leave_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let ios = IosVersion { major: 16, minor: 7, patch: 2 };
+        let identity = Identity::at_position(0, &MODELS[0], ios);
+        let phone = Arc::new(Phone::new(identity, folder.path().join("phone")).unwrap().0);
+        let free = phone.disk.free_bytes();
+        let end = CENTRAL_DIRECTORY.to_le_bytes().to_vec();
+        let plain = entry(0, "Payload/x", b"x");
+        let mut longer = entry(0, "Payload/x", b"x");
+        longer[18..26].copy_from_slice(&[0xff; 8]);
+        for (why, entries, told) in [
+            ("outside", vec![entry(0, "../../outside", b"x"), end.clone()], Some("leaves the package")),
+            ("absolute", vec![entry(0, "/outside", b"x"), end.clone()], Some("leaves the package")),
+            ("compressed", vec![entry(8, "Payload/x", b"x"), end.clone()], Some("only stored")),
+            ("no entry", vec![plain.clone(), b"nonsense".to_vec()], Some("does not begin an entry")),
+            ("no app", vec![plain.clone(), end.clone()], Some("Payload/*.app")),
+            ("cut", vec![plain.clone(), LOCAL_ENTRY.to_le_bytes().to_vec()], None),
+            ("too short", vec![longer], None),
+        ] {
+            let reply = send(&phone, &entries).await;
+            let progress = reply.as_ref().and_then(|reply| reply.get("InstallProgressDict"));
+            let description = progress
+                .and_then(Value::as_dictionary)
+                .and_then(|progress| text(progress, "ErrorDescription"));
+            assert_eq!(description.is_some(), told.is_some(), "{why}: {reply:?}");
+            assert!(description.unwrap_or_default().contains(told.unwrap_or_default()), "{why}: {reply:?}");
+            assert_eq!(phone.disk.free_bytes(), free, "{why} gives back every byte");
+        }
+        assert!(!folder.path().join("outside").exists());
+        assert_eq!(std::fs::read_dir(phone.disk.media().join("PublicStaging")).unwrap().count(), 0);
+    }
+}

@@ -73,7 +73,9 @@ fn icon_state(phone: &Phone) -> Value {
 }
 
 fn icon(phone: &Phone, app: &InstalledApp) -> Value {
-    let now = std::time::SystemTime::from(phone.clock.now());
+    // Whole seconds: XML property lists of Apple have no fractions, and Python's reader refuses them.
+    let now = phone.clock.now();
+    let now = std::time::SystemTime::from(jiff::Timestamp::from_second(now.as_second()).unwrap_or(now));
     Value::Dictionary(dictionary([
         ("bundleIdentifier", app.bundle_id.clone().into()),
         ("displayIdentifier", app.bundle_id.clone().into()),
