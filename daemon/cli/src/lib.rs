@@ -1,1 +1,15 @@
-//! The holdfast command: another client of the API.
+//! The `holdfast` command: another client of the API. It can do nothing that the HTTP API cannot.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`args`] | what may be typed |
+//! | [`commands`] | one file per noun |
+//! | [`client`] | requests, and problems turned into words |
+//! | [`output`] | tables for people, JSON for programs |
+//! | [`exit`] | the exit codes, documented once |
+
+pub mod args;
+pub mod client;
+pub mod commands;
+pub mod exit;
+pub mod output;

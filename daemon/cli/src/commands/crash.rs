@@ -1,0 +1,53 @@
+//! `holdfast crash …`: list, show, raw.
+
+use std::io::Write;
+
+use holdfast_wire::api::{CrashView, Page};
+
+use super::{Context, more, paging, stdout_failed};
+use crate::args::CrashCommand;
+use crate::exit::{Exit, Failure};
+use crate::output::{Format, table};
+
+pub(super) async fn run(context: &Context, command: CrashCommand) -> Result<Exit, Failure> {
+    match command {
+        CrashCommand::List(page) => {
+            let page: Page<CrashView> = context.client.page("/api/v1/crashes", &paging(&page)).await?;
+            context.show(&page, list)
+        }
+        CrashCommand::Show { id } => match context.format {
+            Format::Json => {
+                let report: serde_json::Value =
+                    context.client.get(&format!("/api/v1/crashes/{id}"), &[]).await?;
+                context.show(&report, |_| String::new())
+            }
+            Format::Text => write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/text")).await?),
+        },
+        CrashCommand::Raw { id } => {
+            write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/raw")).await?)
+        }
+    }
+}
+
+fn write_out(bytes: &[u8]) -> Result<Exit, Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(stdout_failed)?;
+    Ok(Exit::Done)
+}
+
+fn list(page: &Page<CrashView>) -> String {
+    let rows = page.items.iter().map(|crash| {
+        vec![
+            crash.origin.id.short(),
+            crash.kind.clone(),
+            crash.process.clone().unwrap_or_default(),
+            crash.ended_by.clone().unwrap_or_else(|| crash.malformed.first().cloned().unwrap_or_default()),
+            crash.top_frame.clone().unwrap_or_default(),
+            crash.origin.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
+            crash.origin.phone.to_string(),
+            crash.captured_at.clone().unwrap_or_default(),
+        ]
+    });
+    let columns = ["crash", "kind", "process", "ended by", "top frame", "attempt", "phone", "happened"];
+    table(&columns, rows) + &more(page.next_cursor.as_ref())
+}

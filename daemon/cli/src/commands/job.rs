@@ -1,0 +1,191 @@
+//! `holdfast job …`: submit, list, describe, explain, cancel. Following jobs is in `watch`.
+
+use holdfast_wire::api::{Explanation, IDEMPOTENCY_KEY, JobRequest, JobView, Page};
+use holdfast_wire::build::Build;
+use holdfast_wire::job::{JobOutcome, JobState, Requirements};
+use holdfast_wire::outcome::{AttemptEnd, LaunchEnd, LaunchResult};
+use serde_json::json;
+
+use super::{Context, more, paging, watch};
+use crate::args::{JobCommand, Submit};
+use crate::exit::{Exit, Failure};
+use crate::output::{ago, fields, now, span, table};
+
+pub(super) async fn run(context: &Context, command: JobCommand) -> Result<Exit, Failure> {
+    match command {
+        JobCommand::Submit(submit) => submit_job(context, *submit).await,
+        JobCommand::List { class, state, paging: page } => {
+            let mut query = paging(&page);
+            query.extend(class.map(|class| ("class", holdfast_wire::job::JobClass::from(class).to_string())));
+            query.extend(state.map(|state| ("state", state)));
+            let page: Page<JobView> = context.client.page("/api/v1/jobs", &query).await?;
+            context.show(&page, |page| jobs_table(&page.items) + &more(page.next_cursor.as_ref()))
+        }
+        JobCommand::Describe { job } => {
+            let job: JobView = context.client.get(&format!("/api/v1/jobs/{job}"), &[]).await?;
+            context.show(&job, describe)
+        }
+        JobCommand::Watch { jobs, timeout } => watch::run(context, &jobs, timeout).await,
+        JobCommand::Explain { job } => {
+            let answer: Explanation = context.client.get(&format!("/api/v1/jobs/{job}/explain"), &[]).await?;
+            context.show(&answer, explain)
+        }
+        JobCommand::Cancel { job } => {
+            let job: JobView =
+                context.client.post(&format!("/api/v1/jobs/{job}/cancel"), &json!({}), &[]).await?;
+            context.show(&job, describe)
+        }
+    }
+}
+
+async fn submit_job(context: &Context, submit: Submit) -> Result<Exit, Failure> {
+    // The API wants the whole hash; people type its beginning.
+    let build: Build = context.client.get(&format!("/api/v1/builds/{}", submit.build), &[]).await?;
+    let request = JobRequest {
+        class: submit.class.into(),
+        build: build.identity.hash,
+        cases: submit.cases,
+        inline_cases: Vec::new(),
+        requirements: Requirements {
+            models: submit.models,
+            os_min: submit.os_min,
+            os_max: submit.os_max,
+            labels: submit.labels,
+            pool: submit.pool,
+            rack: submit.rack,
+            phone: submit.phone,
+        },
+        priority: submit.priority,
+        owner: submit.owner,
+        start_by: submit.start_within.map(|within| now().after(within)),
+    };
+    let headers: Vec<(&str, &str)> =
+        submit.idempotency_key.iter().map(|key| (IDEMPOTENCY_KEY, key.as_str())).collect();
+    let job: JobView = context.client.post("/api/v1/jobs", &request, &headers).await?;
+    if submit.watch {
+        eprintln!("submitted {}", job.id);
+        return watch::run(context, &[job.id], None).await;
+    }
+    context.show(&job, |job| {
+        let waits = job.waiting.as_ref().map(|why| format!("\n{why}")).unwrap_or_default();
+        format!("{} is {}{waits}\nfollow it: holdfast job watch {}", job.id, state_words(job), job.id)
+    })
+}
+
+/// Jobs, one a line.
+pub(super) fn jobs_table(jobs: &[JobView]) -> String {
+    let now = now();
+    let rows = jobs.iter().map(|job| {
+        let build = &job.spec.build;
+        let phone = job.attempts.last().map(|attempt| attempt.phone.to_string()).unwrap_or_default();
+        let crashes: usize = job.attempts.iter().map(|attempt| attempt.crashes.len()).sum();
+        vec![
+            job.id.to_string(),
+            job.spec.class.to_string(),
+            format!("{} {} ({})", build.executable, build.version, build.build_number),
+            state_words(job),
+            phone,
+            job.attempts.len().to_string(),
+            crashes.to_string(),
+            ago(now, job.submitted_at),
+            note(job),
+        ]
+    });
+    table(&["job", "class", "build", "state", "phone", "attempts", "crashes", "submitted", ""], rows)
+}
+
+/// The one word for a job's state or outcome.
+pub(super) fn state_words(job: &JobView) -> String {
+    match &job.state {
+        JobState::Queued => "queued".to_owned(),
+        JobState::Running { .. } => "running".to_owned(),
+        JobState::Ended { outcome, .. } => outcome.as_str().to_owned(),
+    }
+}
+
+/// What else is to be said of a job: why it waits, where it is, why it failed.
+pub(super) fn note(job: &JobView) -> String {
+    match &job.state {
+        JobState::Queued => job.waiting.clone().unwrap_or_default(),
+        JobState::Running { .. } => {
+            let progress = job.attempts.last().and_then(|attempt| attempt.progress.as_ref());
+            progress
+                .map(|progress| format!("{} {} % {}", progress.step, progress.percent, progress.note))
+                .unwrap_or_else(|| "starting".to_owned())
+        }
+        JobState::Ended { outcome: JobOutcome::Failed { blame, reason }, .. } => {
+            format!("blames the {blame}: {reason}")
+        }
+        JobState::Ended { .. } => String::new(),
+    }
+}
+
+fn describe(job: &JobView) -> String {
+    let spec = &job.spec;
+    let cases: Vec<String> = spec.cases.iter().map(|case| case.name.to_string()).collect();
+    let mut text = fields(&[
+        ("job", job.id.to_string()),
+        ("state", state_words(job)),
+        ("", note(job)),
+        ("class", spec.class.to_string()),
+        (
+            "build",
+            format!(
+                "{} {} ({}), {}",
+                spec.build.executable,
+                spec.build.version,
+                spec.build.build_number,
+                spec.build.hash.short()
+            ),
+        ),
+        ("cases", cases.join(", ")),
+        ("priority", spec.priority.to_string()),
+        ("owner", spec.owner.as_ref().map(ToString::to_string).unwrap_or_default()),
+        ("submitted", format!("{} ({})", job.submitted_at, ago(now(), job.submitted_at))),
+    ]);
+    for attempt in &job.attempts {
+        let how = match &attempt.end {
+            None => "runs".to_owned(),
+            Some(AttemptEnd::Passed) => "passed".to_owned(),
+            Some(AttemptEnd::Failed { blame, step, reason }) => {
+                format!("failed in {step}, blames the {blame}: {reason}")
+            }
+            Some(AttemptEnd::Revoked) => "was revoked".to_owned(),
+        };
+        let took = attempt
+            .ended_at
+            .map(|end| format!(" after {}", span(end.since(attempt.leased_at))))
+            .unwrap_or_default();
+        text.push_str(&format!("\n{} on {} ({}) {how}{took}\n", attempt.id, attempt.phone, attempt.rack));
+        for case in &attempt.cases {
+            let verdict = case.failure.clone().unwrap_or_else(|| "passed".to_owned());
+            text.push_str(&format!("  case {}: {verdict}\n", case.case));
+            for launch in &case.launches {
+                text.push_str(&format!("    {}\n", launch_words(launch)));
+            }
+        }
+        for crash in &attempt.crashes {
+            text.push_str(&format!("  crash {}: holdfast crash show {}\n", crash.short(), crash.short()));
+        }
+    }
+    text
+}
+
+fn launch_words(launch: &LaunchResult) -> String {
+    let pid = launch.pid.map(|pid| format!(" as process {pid}")).unwrap_or_default();
+    let end = match &launch.end {
+        LaunchEnd::Stayed => "stayed alive".to_owned(),
+        LaunchEnd::Exited => "exited by itself, no report".to_owned(),
+        LaunchEnd::Crashed { crash } => format!("crashed, report {}", crash.short()),
+        LaunchEnd::Hung => "hung: the phone named no process in time".to_owned(),
+    };
+    format!("launch {}: {} ms{pid}, alive {} ms, {end}", launch.number, launch.launch_ms, launch.alive_ms)
+}
+
+fn explain(answer: &Explanation) -> String {
+    let rows = answer
+        .phones
+        .iter()
+        .map(|phone| vec![phone.phone.to_string(), phone.rack.to_string(), phone.words.clone()]);
+    format!("{} waits: {}\n\n{}", answer.job, answer.summary, table(&["phone", "rack", "why not"], rows))
+}

@@ -1,0 +1,129 @@
+//! `holdfast phone …`: list, describe, quarantine, release.
+
+use holdfast_wire::api::{Page, PhoneView};
+use serde_json::json;
+
+use super::Context;
+use crate::args::PhoneCommand;
+use crate::exit::{Exit, Failure};
+use crate::output::{ago, bytes, fields, now, table};
+
+pub(super) async fn run(context: &Context, command: PhoneCommand) -> Result<Exit, Failure> {
+    match command {
+        PhoneCommand::List => {
+            let page: Page<PhoneView> = context.client.page("/api/v1/phones", &[]).await?;
+            context.show(&page, list)
+        }
+        PhoneCommand::Describe { udid } => {
+            let phone: PhoneView = context.client.get(&format!("/api/v1/phones/{udid}"), &[]).await?;
+            context.show(&phone, describe)
+        }
+        PhoneCommand::Quarantine { udid, reason, lasts } => {
+            let until = lasts.map(|lasts| now().after(lasts));
+            let path = format!("/api/v1/phones/{udid}/quarantine");
+            let phone: PhoneView =
+                context.client.post(&path, &json!({ "reason": reason, "until": until }), &[]).await?;
+            context.show(&phone, describe)
+        }
+        PhoneCommand::Release { udid } => {
+            let path = format!("/api/v1/phones/{udid}/release");
+            let phone: PhoneView = context.client.post(&path, &json!({}), &[]).await?;
+            context.show(&phone, describe)
+        }
+    }
+}
+
+fn list(page: &Page<PhoneView>) -> String {
+    let rows = page.items.iter().map(|phone| {
+        let facts = &phone.facts;
+        vec![
+            facts.udid.to_string(),
+            facts.name.clone(),
+            format!("{}/{}", phone.rack, facts.slot),
+            facts.model.clone(),
+            facts.os_version.to_string(),
+            phone.pool.as_ref().map(ToString::to_string).unwrap_or_else(|| "(none)".to_owned()),
+            phone.state.as_str().to_owned(),
+            battery(phone),
+            doing(phone),
+        ]
+    });
+    let mut text =
+        table(&["phone", "name", "rack/slot", "model", "iOS", "pool", "state", "battery", "doing"], rows);
+    if page.items.iter().any(|phone| phone.facts.simulated) {
+        text.push_str("\n(simulated phones)");
+    }
+    text
+}
+
+fn battery(phone: &PhoneView) -> String {
+    phone.facts.battery.as_ref().map_or_else(String::new, |battery| {
+        let charging = if battery.charging { "+" } else { "" };
+        let heat = battery.temperature_celsius.map(|celsius| format!(" {celsius:.0} °C")).unwrap_or_default();
+        format!("{} %{charging}{heat}", battery.level_percent)
+    })
+}
+
+fn doing(phone: &PhoneView) -> String {
+    match &phone.progress {
+        Some(progress) => {
+            format!("{}: {} {} % {}", phone.reason, progress.step, progress.percent, progress.note)
+        }
+        None => phone.reason.clone(),
+    }
+}
+
+fn describe(phone: &PhoneView) -> String {
+    let facts = &phone.facts;
+    let apps: Vec<String> = facts
+        .apps
+        .iter()
+        .map(|app| format!("{} {} ({})", app.bundle_id, app.version, app.build_number))
+        .collect();
+    let waiting: Vec<String> =
+        facts.crash_files_waiting.iter().map(|(process, count)| format!("{count} of {process}")).collect();
+    let unknown = || "(not told)".to_owned();
+    let labels: Vec<String> = facts.labels.iter().map(ToString::to_string).collect();
+    fields(&[
+        ("phone", facts.udid.to_string()),
+        ("name", format!("{}{}", facts.name, if facts.simulated { " (simulated)" } else { "" })),
+        ("state", format!("{} since {} ({})", phone.state.as_str(), phone.since, ago(now(), phone.since))),
+        ("because", phone.reason.clone()),
+        ("rack, slot", format!("{}, {}", phone.rack, facts.slot)),
+        (
+            "pool",
+            phone
+                .pool
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_else(|| "none: it gets no work".to_owned()),
+        ),
+        ("labels", labels.join(", ")),
+        ("model", format!("{} ({})", facts.model, facts.product_type)),
+        ("iOS", format!("{} ({})", facts.os_version, facts.os_build)),
+        ("battery", battery(phone)),
+        (
+            "battery health",
+            facts
+                .battery
+                .as_ref()
+                .and_then(|battery| battery.health_percent)
+                .map_or_else(unknown, |p| format!("{p} %")),
+        ),
+        (
+            "storage",
+            facts.storage.map_or_else(unknown, |storage| {
+                format!("{} free of {}", bytes(storage.free_bytes), bytes(storage.total_bytes))
+            }),
+        ),
+        ("trust", format!("{:?}", facts.pairing).to_lowercase()),
+        ("passcode", if facts.passcode_locked { "locked" } else { "not locked" }.to_owned()),
+        (
+            "Developer Mode",
+            facts.developer_mode.map_or_else(unknown, |on| if on { "on" } else { "off" }.to_owned()),
+        ),
+        ("crash files", if waiting.is_empty() { "none waiting".to_owned() } else { waiting.join(", ") }),
+        ("failures in a row", phone.failures_in_a_row.to_string()),
+        ("apps", apps.join(", ")),
+    ])
+}
