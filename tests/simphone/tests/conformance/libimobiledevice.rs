@@ -149,3 +149,45 @@ fn idevicescreenshot_saves_a_picture_of_the_screen() {
     assert!(told.contains("Screenshot saved"), "{told}");
     assert_eq!(png_size(&place), (1170, 2532));
 }
+
+#[test]
+fn small_tools_agree_on_name_date_and_image() {
+    let rack = Rack::start();
+    let phone = udid(0);
+    let name = rack.run(&Program::named("idevicename"), &["-u", &phone]).ok();
+    assert!(name.starts_with("Simulated iPhone 13"), "{name}");
+    let date = rack.run(&Program::named("idevicedate"), &["-u", &phone]).ok();
+    assert!(date.contains("20") && date.contains(':'), "{date}");
+    let image = rack.run(&Program::named("ideviceimagemounter"), &["-u", &phone, "-l"]).ok();
+    assert!(image.contains("ImageSignature[1]:"), "{image}");
+}
+
+#[test]
+fn idevicenotificationproxy_sees_what_another_client_posts() {
+    let rack = Rack::start();
+    let phone = udid(0);
+    let program = Program::named("idevicenotificationproxy");
+    let name = "dev.holdfast.test.flag";
+    // The tool keeps its lines to itself when it prints to a pipe, unless it is told otherwise.
+    let call = ["-oL", "idevicenotificationproxy", "-u", &phone, "observe", name];
+    rack.run_until(&Program::named("stdbuf"), &call, &format!("> {name}"), || {
+        rack.run(&program, &["-u", &phone, "post", name]).ok();
+    });
+}
+
+#[test]
+fn an_ios_17_phone_keeps_developer_services_out_of_lockdown() {
+    let rack = Rack::start_with(&["--phones", "1", "--ios", "17.4.1"]);
+    let phone = udid(0);
+    let version = rack.run(&Program::named("ideviceinfo"), &["-u", &phone, "-k", "ProductVersion"]).ok();
+    assert_eq!(version.trim(), "17.4.1");
+    let told = rack.run(&Program::named("idevicescreenshot"), &["-u", &phone, "screen.png"]);
+    assert!(told.all().contains("Could not start screenshotr service"), "{}", told.all());
+    let told =
+        rack.run(&Program::named("idevicediagnostics"), &["-u", &phone, "mobilegestalt", "ProductType"]);
+    assert!(!told.all().contains("iPhone14,5"), "MobileGestalt is closed since 17.4: {}", told.all());
+    // What stayed in lockdown still answers.
+    let battery =
+        rack.run(&Program::named("idevicediagnostics"), &["-u", &phone, "diagnostics", "GasGauge"]).ok();
+    assert!(battery.contains("CycleCount"), "{battery}");
+}
