@@ -233,6 +233,7 @@ fn thin_slice(bytes: &[u8]) -> Option<Slice> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
 
@@ -263,5 +264,37 @@ mod tests {
         assert_eq!(profile.and_then(|profile| text(&profile, "Name")).as_deref(), Some("n"));
         assert_eq!(profile_in(b"<?xml without an end"), None);
         assert_eq!(profile_in(b""), None);
+    }
+
+    /// The executable of build 140.
+    fn executable() -> Vec<u8> {
+        let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../builds/mooring-140.ipa");
+        let mut archive = zip::ZipArchive::new(fs::File::open(place).unwrap()).unwrap();
+        let mut bytes = Vec::new();
+        std::io::copy(&mut archive.by_name("Payload/Mooring.app/Mooring").unwrap(), &mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_slice_of_a_build_is_signed_and_has_a_uuid() {
+        let slice = arm64_slice(&executable()).unwrap();
+        assert!(slice.uuid.is_some());
+        assert_eq!(slice.signed, Signed::Yes);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_executables_and_profiles_are_no_reason_to_panic(
+            damage in proptest::collection::vec((0_usize..4096, proptest::num::u8::ANY), 1..40),
+            length in 0_usize..70_000,
+        ) {
+            let mut bytes = executable();
+            for (at, value) in damage {
+                bytes[at] = value;
+            }
+            bytes.truncate(length);
+            let _slice = arm64_slice(&bytes);
+            let _profile = profile_in(&bytes);
+        }
     }
 }
