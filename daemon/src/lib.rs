@@ -1,1 +1,4 @@
-//! The daemon: one leader per farm.
+//! The daemon as a library; the program around it is `main.rs`.
+
+pub mod clock;
+pub mod config;

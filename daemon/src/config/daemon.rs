@@ -1,0 +1,251 @@
+//! `holdfastd.yaml`: where to listen, where to keep things, and how much is too much. Pools and cases have their
+//! own files.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::yaml::{Mistake, Source};
+
+/// The daemon's own settings, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DaemonConfig {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The folder of store and blobs.
+    pub data: PathBuf,
+    /// The pools file.
+    pub pools: PathBuf,
+    /// The folder of the cases.
+    pub cases: PathBuf,
+    /// How much is too much.
+    pub limits: Limits,
+    /// How long is too long.
+    pub timeouts: Timeouts,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// What an operator should know although nothing is wrong.
+    pub warnings: Vec<String>,
+}
+
+/// How much is too much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest build archive.
+    pub build_bytes_max: u64,
+    /// Largest symbols archive.
+    pub symbols_bytes_max: u64,
+    /// Largest file that an agent may put.
+    pub blob_bytes_max: u64,
+    /// Most jobs that may wait.
+    pub jobs_waiting_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // The largest application that the App Store takes.
+            build_bytes_max: 4 << 30,
+            // Symbols of large applications are about twice the size of their program.
+            symbols_bytes_max: 8 << 30,
+            // A memory report with all processes is under 10 MiB; spindumps are larger.
+            blob_bytes_max: 256 << 20,
+            // Several days of work for the largest farm.
+            jobs_waiting_max: 100_000,
+        }
+    }
+}
+
+/// How long is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// One request, uploads and waiting requests excepted.
+    pub request: Duration,
+    /// The longest that an agent's request is held back.
+    pub long_poll: Duration,
+    /// An upload that brings no byte for so long is given up.
+    pub upload_idle: Duration,
+    /// How long open requests have at the end.
+    pub shutdown: Duration,
+}
+
+/// How long things are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Jobs that are over, with their reports.
+    pub ended_jobs: Duration,
+    /// Idempotency keys: so long may a client try again.
+    pub idempotency_keys: Duration,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Raw {
+    listen: SocketAddr,
+    #[serde(default)]
+    expose: bool,
+    data: PathBuf,
+    pools: PathBuf,
+    cases: PathBuf,
+    #[serde(default)]
+    limits: Limits,
+    #[serde(default)]
+    timeouts: RawTimeouts,
+    #[serde(default)]
+    retention: RawRetention,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawTimeouts {
+    request_s: u64,
+    long_poll_s: u64,
+    upload_idle_s: u64,
+    shutdown_s: u64,
+}
+
+impl Default for RawTimeouts {
+    fn default() -> Self {
+        Self { request_s: 30, long_poll_s: 25, upload_idle_s: 60, shutdown_s: 10 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawRetention {
+    ended_jobs_days: u64,
+    idempotency_keys_days: u64,
+}
+
+impl Default for RawRetention {
+    fn default() -> Self {
+        Self { ended_jobs_days: 90, idempotency_keys_days: 7 }
+    }
+}
+
+/// A day has so many seconds here; leap seconds do not matter to retention.
+const DAY_S: u64 = 86_400;
+
+impl DaemonConfig {
+    /// Reads and checks the file. Relative paths in it are relative to its folder.
+    ///
+    /// # Errors
+    /// Every mistake that can be told at once.
+    pub fn read(file: &Path) -> Result<Self, Vec<Mistake>> {
+        let source = Source::read(file).map_err(|mistake| vec![mistake])?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        Self::parse(&source, folder)
+    }
+
+    fn parse(source: &Source, folder: &Path) -> Result<Self, Vec<Mistake>> {
+        let raw: Raw = source.parse().map_err(|mistake| vec![mistake])?;
+        let mistakes = mistakes(source, &raw);
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        let mut warnings = Vec::new();
+        if !raw.listen.ip().is_loopback() {
+            warnings.push(format!(
+                "{} can be reached from other machines, and there is no login yet: whoever reaches it can do \
+                 everything; keep it inside a network that you trust",
+                raw.listen
+            ));
+        }
+        Ok(Self {
+            listen: raw.listen,
+            data: folder.join(raw.data),
+            pools: folder.join(raw.pools),
+            cases: folder.join(raw.cases),
+            limits: raw.limits,
+            timeouts: Timeouts {
+                request: Duration::from_secs(raw.timeouts.request_s),
+                long_poll: Duration::from_secs(raw.timeouts.long_poll_s),
+                upload_idle: Duration::from_secs(raw.timeouts.upload_idle_s),
+                shutdown: Duration::from_secs(raw.timeouts.shutdown_s),
+            },
+            retention: Retention {
+                ended_jobs: Duration::from_secs(raw.retention.ended_jobs_days * DAY_S),
+                idempotency_keys: Duration::from_secs(raw.retention.idempotency_keys_days * DAY_S),
+            },
+            warnings,
+        })
+    }
+}
+
+fn mistakes(source: &Source, raw: &Raw) -> Vec<Mistake> {
+    let mut mistakes = Vec::new();
+    if !raw.listen.ip().is_loopback() && !raw.expose {
+        mistakes.push(source.mistake(
+            "listen",
+            format!(
+                "{} is not a loopback address, and there is no login yet; listen on 127.0.0.1, or say `expose: true` \
+                 when everyone who can reach it may do everything",
+                raw.listen
+            ),
+        ));
+    }
+    let (limits, timeouts, retention) = (&raw.limits, &raw.timeouts, &raw.retention);
+    let ranges = [
+        ("limits.build_bytes_max", limits.build_bytes_max, 1 << 20, 1 << 40),
+        ("limits.symbols_bytes_max", limits.symbols_bytes_max, 1 << 20, 1 << 40),
+        ("limits.blob_bytes_max", limits.blob_bytes_max, 1 << 20, 1 << 40),
+        ("limits.jobs_waiting_max", limits.jobs_waiting_max as u64, 1, 1_000_000),
+        ("timeouts.request_s", timeouts.request_s, 1, 600),
+        ("timeouts.long_poll_s", timeouts.long_poll_s, 1, 300),
+        ("timeouts.upload_idle_s", timeouts.upload_idle_s, 1, 3_600),
+        ("timeouts.shutdown_s", timeouts.shutdown_s, 1, 300),
+        ("retention.ended_jobs_days", retention.ended_jobs_days, 1, 36_500),
+        ("retention.idempotency_keys_days", retention.idempotency_keys_days, 1, 365),
+    ];
+    for (path, value, least, most) in ranges {
+        if !(least..=most).contains(&value) {
+            mistakes.push(source.mistake(path, format!("{value} is not in {least}..={most}")));
+        }
+    }
+    mistakes
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<DaemonConfig, Vec<String>> {
+        let source = Source::of("holdfastd.yaml", text);
+        DaemonConfig::parse(&source, Path::new("/etc/holdfast"))
+            .map_err(|mistakes| mistakes.iter().map(ToString::to_string).collect())
+    }
+
+    const REST: &str = "data: data\npools: pools.yaml\ncases: /srv/cases\n";
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let config = parse(&format!("listen: 127.0.0.1:0\n{REST}")).unwrap();
+        assert_eq!(config.data, Path::new("/etc/holdfast/data"));
+        assert_eq!(config.cases, Path::new("/srv/cases"));
+        assert!(config.warnings.is_empty());
+    }
+
+    #[test]
+    fn an_open_address_must_be_said_twice_and_is_warned_of() {
+        let refused = parse(&format!("listen: 0.0.0.0:7433\n{REST}")).unwrap_err();
+        assert!(refused[0].starts_with("holdfastd.yaml:1:9: listen: 0.0.0.0:7433 is not a loopback"), "{refused:?}");
+        let taken = parse(&format!("listen: 0.0.0.0:7433\nexpose: true\n{REST}")).unwrap();
+        assert!(taken.warnings[0].contains("no login yet"));
+    }
+
+    #[test]
+    fn every_number_out_of_range_is_told_at_once() {
+        let text = format!("listen: 127.0.0.1:0\n{REST}timeouts:\n  request_s: 0\nlimits:\n  jobs_waiting_max: 0\n");
+        let told = parse(&text).unwrap_err();
+        let expected = [
+            "holdfastd.yaml:8:21: limits.jobs_waiting_max: 0 is not in 1..=1000000",
+            "holdfastd.yaml:6:14: timeouts.request_s: 0 is not in 1..=600",
+        ];
+        assert_eq!(told, expected);
+    }
+}

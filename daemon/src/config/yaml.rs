@@ -1,0 +1,236 @@
+//! The only place that reads YAML. A mistake is told with file, line, column, path and mend.
+//! What the files mean is not known here.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Largest configuration file, in bytes: a thousand times what one has, so that a wrong path is noticed early.
+pub const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// One mistake in a configuration file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    /// The file.
+    pub file: PathBuf,
+    /// Line and column, both from 1, when they are known.
+    pub position: Option<(usize, usize)>,
+    /// The path in the document (`pools[1].serves`); empty for the whole document.
+    pub path: String,
+    /// What is wrong, and the mend.
+    pub what: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some((line, column)) = self.position {
+            write!(f, ":{line}:{column}")?;
+        }
+        if !self.path.is_empty() {
+            write!(f, ": {}", self.path)?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+/// A file that was read: its name and text, to which later mistakes can point.
+#[derive(Debug, Clone)]
+pub struct Source {
+    file: PathBuf,
+    text: String,
+}
+
+impl Source {
+    /// Reads the file.
+    ///
+    /// # Errors
+    /// A [`Mistake`] about the whole file when it cannot be read, is too large, or is no UTF-8 text.
+    pub fn read(file: &Path) -> Result<Self, Mistake> {
+        let whole = |what: String| Mistake { file: file.to_owned(), position: None, path: String::new(), what };
+        let size = std::fs::metadata(file)
+            .map_err(|error| whole(format!("cannot be read ({error}); create it, or mend the path that names it")))?
+            .len();
+        if size > FILE_BYTES_MAX {
+            return Err(whole(format!("has {size} bytes, and a configuration file has at most {FILE_BYTES_MAX}")));
+        }
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| whole(format!("cannot be read ({error}); save it as UTF-8 text")))?;
+        Ok(Self { file: file.to_owned(), text })
+    }
+
+    /// For texts that come from elsewhere than a file.
+    pub fn of(file: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self { file: file.into(), text: text.into() }
+    }
+
+    /// The file's name.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// The whole text as a `T`.
+    ///
+    /// # Errors
+    /// The first [`Mistake`] that stands in the way.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Mistake> {
+        let parsed = serde_path_to_error::deserialize(serde_yaml::Deserializer::from_str(&self.text));
+        parsed.map_err(|error| {
+            let path = error.path().to_string();
+            let path = if path == "." { String::new() } else { path };
+            let inner = error.into_inner();
+            let position = inner.location().map(|place| (place.line(), place.column()));
+            Mistake { file: self.file.clone(), position, what: words(&inner, &path), path }
+        })
+    }
+
+    /// A mistake at `path`, with the line and column of what stands there, or of its nearest container.
+    pub fn mistake(&self, path: &str, what: impl Into<String>) -> Mistake {
+        let steps = steps(path);
+        let position = (0..=steps.len()).rev().find_map(|kept| self.position(steps.get(..kept)?));
+        Mistake { file: self.file.clone(), position, path: path.to_owned(), what: what.into() }
+    }
+
+    fn position(&self, steps: &[Step]) -> Option<(usize, usize)> {
+        let found = Find(steps).deserialize(serde_yaml::Deserializer::from_str(&self.text)).err()?;
+        let place = found.location().filter(|_| found.to_string().contains(FOUND))?;
+        Some((place.line(), place.column()))
+    }
+}
+
+/// serde_yaml repeats the place inside its text; the place is shown once, in front.
+fn words(error: &serde_yaml::Error, path: &str) -> String {
+    let text = error.to_string();
+    let text = text.strip_prefix(&format!("{path}: ")).unwrap_or(&text);
+    let text = match text.rfind(" at line ") {
+        Some(end) => &text[..end],
+        None => text,
+    };
+    let mend = if text.starts_with("unknown field") {
+        "; mend its spelling or take it out"
+    } else if text.starts_with("missing field") {
+        "; add it"
+    } else {
+        ""
+    };
+    format!("{text}{mend}")
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Step {
+    Key(String),
+    Index(usize),
+}
+
+/// `pools[1].serves` → pools, 1, serves.
+fn steps(path: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for part in path.split('.').filter(|part| !part.is_empty()) {
+        let mut pieces = part.split('[');
+        if let Some(key) = pieces.next().filter(|key| !key.is_empty()) {
+            steps.push(Step::Key(key.to_owned()));
+        }
+        steps.extend(pieces.filter_map(|piece| piece.trim_end_matches(']').parse().ok()).map(Step::Index));
+    }
+    steps
+}
+
+/// The text of the error with which [`Find`] stops where it was sent, so that the parser tells the place.
+const FOUND: &str = "holdfast was sent here";
+
+/// Walks down the steps and stops with an error at their end: only errors carry places in this parser.
+struct Find<'s>(&'s [Step]);
+
+impl<'de> DeserializeSeed<'de> for Find<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Find<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(FOUND)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let Some((first, rest)) = self.0.split_first() else { return Err(serde::de::Error::custom(FOUND)) };
+        while let Some(key) = map.next_key::<String>()? {
+            if *first == Step::Key(key) {
+                return map.next_value_seed(Find(rest));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        let Some((first, rest)) = self.0.split_first() else { return Err(serde::de::Error::custom(FOUND)) };
+        let mut index = 0;
+        while *first != Step::Index(index) {
+            if list.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(());
+            }
+            index += 1;
+        }
+        list.next_element_seed(Find(rest)).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read by the parser only")]
+    struct Sample {
+        racks: Vec<Rack>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    #[expect(dead_code, reason = "read by the parser only")]
+    struct Rack {
+        name: String,
+        slots: u8,
+    }
+
+    #[test]
+    fn mistakes_are_told_with_their_place_and_mend() {
+        let table = [
+            ("racks:\n  - name: a\n    slots: many\n", "f.yaml:3:12: racks[0].slots: invalid type: string \"many\", expected u8"),
+            (
+                "racks:\n  - name: a\n    slot: 2\n",
+                "f.yaml:3:5: racks[0].slot: unknown field `slot`, expected `name` or `slots`; mend its spelling or take it out",
+            ),
+            ("racks:\n  - name: a\n", "f.yaml:2:5: racks[0]: missing field `slots`; add it"),
+            ("racks: [\n", "f.yaml:2:1: did not find expected node content while parsing a flow node"),
+        ];
+        for (text, expected) in table {
+            let mistake = Source::of("f.yaml", text).parse::<Sample>().unwrap_err();
+            assert_eq!(mistake.to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn a_later_mistake_finds_its_line() {
+        let source = Source::of("f.yaml", "a: 1\nracks:\n  - name: x\n  - name: y\n    slots: 2\n");
+        let table = [
+            ("racks[1].slots", Some((5, 12))),
+            ("racks[1]", Some((4, 5))),
+            ("racks[7].name", Some((3, 3))),
+            ("", Some((1, 1))),
+        ];
+        for (path, position) in table {
+            assert_eq!(source.mistake(path, "x").position, position, "{path}");
+        }
+    }
+}
