@@ -1,4 +1,5 @@
 //! The daemon as a library; the program around it is `main.rs`.
 
+pub mod builds;
 pub mod clock;
 pub mod config;
