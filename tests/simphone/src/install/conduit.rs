@@ -9,7 +9,7 @@ use plist::{Dictionary, Value};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::package::text;
-use super::proxy::{broken, progress, start_install};
+use super::proxy::{Staged, broken, progress, start_install};
 use super::refusal::Refusal;
 use super::unpack::{Unpacked, place};
 use crate::framing;
@@ -153,7 +153,7 @@ async fn store(stream: &mut BoxStream, place: &Path, bytes: u64) -> std::io::Res
 }
 
 async fn install(stream: &mut BoxStream, phone: &Arc<Phone>, folder: &Path) -> Result<(), ServiceError> {
-    let (mut steps, work) = start_install(phone, folder.to_owned());
+    let (mut steps, work) = start_install(phone, folder.to_owned(), Staged::Leave);
     while let Some(step) = steps.recv().await {
         tell(stream, progress(step)).await?;
     }

@@ -9,8 +9,13 @@ use super::apps::{AppKind, InstalledApp};
 use super::package::{Package, text};
 use super::refusal::Refusal;
 use super::unpack::unpack;
+use crate::behave::{self, SIGKILL};
 use crate::events::Event;
+use crate::log::LogLine;
 use crate::phone::{Phone, random_uuid};
+
+/// The process that speaks of installations in the log.
+const INSTALLD: &str = "/usr/libexec/installd";
 
 /// One step of an installation, as clients see it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,10 +44,14 @@ pub(super) fn install(
     match &installed {
         Ok(app) => {
             let version = format!("{} ({})", app.version, app.build);
+            log(phone, format!("Installed {} {version} at {}", app.bundle_id, app.path));
             phone.events.record(Event::Installed { bundle_id: app.bundle_id.clone(), version });
             phone.post("com.apple.mobile.application_installed");
         }
-        Err(refusal) => phone.events.record(Event::InstallRefused { reason: refusal.to_string() }),
+        Err(refusal) => {
+            log(phone, format!("Installation failed: {refusal}"));
+            phone.events.record(Event::InstallRefused { reason: refusal.to_string() });
+        }
     }
     installed
 }
@@ -54,14 +63,28 @@ pub(super) fn uninstall(phone: &Phone, bundle_id: &str) -> Result<(), Refusal> {
         return Err(Refusal::new("UninstallProhibited", format!("{bundle_id} is part of iOS")));
     }
     phone.apps.one_at_a_time(|| {
+        end_running(phone, bundle_id);
         phone.apps.take(bundle_id);
-        phone.disk.release(app.bundle_bytes);
+        phone.disk.release(app.bundle_bytes + bytes_below(&app.container));
         fs::remove_dir_all(phone.disk.apps().join(bundle_id))
             .map_err(|error| Refusal::internal("removing the app", &error))
     })?;
+    log(phone, format!("Uninstalled {bundle_id}"));
     phone.events.record(Event::Uninstalled { bundle_id: bundle_id.to_owned() });
     phone.post("com.apple.mobile.application_uninstalled");
     Ok(())
+}
+
+/// Takes an installed package out of the media folder, with the bytes that its upload took from the storage.
+pub(super) fn remove_staged(phone: &Phone, package: &Path) {
+    let bytes = bytes_below(package);
+    let removed = if package.is_dir() { fs::remove_dir_all(package) } else { fs::remove_file(package) };
+    match removed {
+        Ok(()) => phone.disk.release(bytes),
+        Err(error) => {
+            tracing::warn!(%error, package = %package.display(), "cannot remove an installed package")
+        }
+    }
 }
 
 /// The place of the host that a client means by a path of the media folder; `None` when it is outside or not there.
@@ -108,6 +131,7 @@ fn install_into(
         check_upgrade(phone, &package)?;
         step("CreatingContainer", 50);
         step("InstallingApplication", 60);
+        end_running(phone, &package.bundle_id);
         put_in_place(phone, package, staging, unpacked.bytes)
     })();
     match judged {
@@ -122,6 +146,32 @@ fn install_into(
             Err(refusal)
         }
     }
+}
+
+/// The bytes of a file, or of all files below a folder; links are not followed. What is gone counts nothing.
+fn bytes_below(path: &Path) -> u64 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return 0 };
+    if !metadata.is_dir() {
+        return metadata.len();
+    }
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries.map(|entry| bytes_below(&entry.path())).sum()
+}
+
+/// iOS ends an app that is running before it replaces or removes it.
+fn end_running(phone: &Phone, bundle_id: &str) {
+    let Some(process) = behave::find_app(phone, bundle_id) else { return };
+    // Apps run in tasks of the runtime: without one there is nothing to wait for.
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.block_on(behave::kill(phone, process.pid, SIGKILL));
+    }
+}
+
+/// A line of installd in the phone's system log.
+fn log(phone: &Phone, message: String) {
+    let installd = behave::processes(phone).into_iter().find(|process| process.path == INSTALLD);
+    let pid = installd.map_or(0, |process| process.pid);
+    phone.log.write(LogLine::notice(phone.clock.now(), pid, INSTALLD, message));
 }
 
 /// An upgrade must come from the same team: iOS compares the application-identifier entitlements.
@@ -262,7 +312,12 @@ mod tests {
             assert!(steps.is_sorted_by_key(|step| step.percent), "{steps:?}");
             assert_eq!(steps.first().map(|step| step.status), Some("CreatingStagingDirectory"));
             assert_eq!(steps.last().map(|step| step.percent), Some(90));
-            fs::write(app.container.join("Documents/kept"), "by upgrades").unwrap();
+            // As house_arrest does, which takes the bytes from the storage; the file is kept by upgrades.
+            let kept = app.container.join("Documents/kept");
+            if !kept.exists() {
+                phone.disk.reserve(11).unwrap();
+                fs::write(kept, "by upgrades").unwrap();
+            }
             uuids.push(app.slice_uuid.unwrap());
         }
         assert_eq!(uuids[0], uuids[2]);
@@ -274,6 +329,19 @@ mod tests {
         assert_eq!(phone.disk.free_bytes(), free, "every byte is given back");
         uninstall(&phone, "dev.holdfast.demo.mooring").unwrap();
         assert_eq!(uninstall(&phone, "com.apple.Preferences").unwrap_err().error, "UninstallProhibited");
+    }
+
+    #[test]
+    fn an_upload_that_was_installed_is_gone_with_its_bytes() {
+        let folder = tempfile::tempdir().unwrap();
+        let phone = phone(folder.path());
+        let free = phone.disk.free_bytes();
+        let staged = phone.disk.media().join("PublicStaging/a.ipa");
+        phone.disk.reserve(fs::metadata(build(140)).unwrap().len()).unwrap();
+        fs::copy(build(140), &staged).unwrap();
+        remove_staged(&phone, &staged);
+        assert!(!staged.exists());
+        assert_eq!(phone.disk.free_bytes(), free);
     }
 
     #[test]

@@ -58,10 +58,20 @@ pub(super) async fn serve(mut stream: BoxStream, phone: Arc<Phone>) -> Result<()
     Ok(())
 }
 
-/// Installs in a thread of its own and hands each step to `tell` as it comes.
+/// What becomes of a package in the media folder once it is installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Staged {
+    /// It goes, with the bytes that its upload took: iOS moves it out of the media folder.
+    Remove,
+    /// Whoever put it there removes it.
+    Leave,
+}
+
+/// Installs in a thread of its own, which goes on when the client hangs up; the steps come as they are taken.
 pub(super) fn start_install(
     phone: &Arc<Phone>,
     package: std::path::PathBuf,
+    after: Staged,
 ) -> (mpsc::Receiver<Step>, tokio::task::JoinHandle<Result<Arc<InstalledApp>, Refusal>>) {
     let (tell, steps) = mpsc::channel(STEPS_MAX);
     let phone = Arc::clone(phone);
@@ -70,8 +80,8 @@ pub(super) fn start_install(
             // The client may be gone; a phone finishes all the same.
             let _gone = tell.blocking_send(step);
         });
-        if installed.is_ok() {
-            remove_staged(&package);
+        if installed.is_ok() && after == Staged::Remove {
+            installer::remove_staged(&phone, &package);
         }
         installed
     });
@@ -81,15 +91,6 @@ pub(super) fn start_install(
 /// What a task that was ended by its runtime or by a panic is to the client.
 pub(super) fn broken(error: tokio::task::JoinError) -> ServiceError {
     ServiceError::Io { doing: "installing", source: std::io::Error::other(error) }
-}
-
-/// iOS moves the package out of the media folder when it has taken it.
-fn remove_staged(package: &std::path::Path) {
-    let removed =
-        if package.is_dir() { std::fs::remove_dir_all(package) } else { std::fs::remove_file(package) };
-    if let Err(error) = removed {
-        tracing::warn!(%error, package = %package.display(), "cannot remove an installed package");
-    }
 }
 
 async fn install(
@@ -104,7 +105,7 @@ async fn install(
         let refusal = Refusal::new("APIInternalError", format!("Could not find a package at {path}"));
         return refuse(stream, &refusal).await;
     };
-    let (mut steps, work) = start_install(phone, package);
+    let (mut steps, work) = start_install(phone, package, Staged::Remove);
     while let Some(step) = steps.recv().await {
         framing::write_xml(stream, &progress(step)).await?;
     }

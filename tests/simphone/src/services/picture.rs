@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 
+use crate::behave;
 use crate::phone::{Passcode, Phone};
 
 /// The colours of a pixel's number, red, green, blue.
@@ -68,7 +69,7 @@ const GLYPHS: &[(char, [u8; 5])] = &[
     (')', [4, 2, 2, 2, 4]),
 ];
 
-/// The screen as it is now: time, battery, and the icons or the lock.
+/// The screen as it is now: time, battery, and the lock, the app in front or the icons.
 pub(super) fn screen(phone: &Phone) -> io::Result<Vec<u8>> {
     let (width, height) = phone.identity.model.screen;
     let state = phone.state();
@@ -84,6 +85,13 @@ pub(super) fn screen(phone: &Phone) -> io::Result<Vec<u8>> {
     canvas.text(unit * 4, unit * 36, unit, &format!("IOS {}", phone.identity.ios), PAPER);
     if state.passcode == Passcode::Locked {
         canvas.text(unit * 20, height / 2, unit * 2, "LOCKED", RED);
+        return canvas.png();
+    }
+    // The app that was launched last is in front.
+    if let Some(front) = behave::processes(phone).iter().rev().find_map(|process| process.app()) {
+        canvas.fill(0, unit * 46, width, height - unit * 46, colour_of(&front.bundle_id));
+        canvas.text(unit * 4, unit * 52, unit, &front.name.to_uppercase(), PAPER);
+        canvas.text(unit * 4, unit * 60, unit, &format!("{} ({})", front.version, front.build), PAPER);
         return canvas.png();
     }
     let side = width / 6;

@@ -33,7 +33,14 @@ fn an_app_is_launched_seen_and_killed() {
 fn an_app_that_is_not_there_cannot_be_launched() {
     let rack = Rack::start();
     let told = dvt(&rack, &["launch", "dev.holdfast.demo.absent"]);
-    assert!(told.all().contains("absent") || !told.status.success(), "{}", told.all());
+    assert!(!told.status.success(), "{}", told.all());
+    assert!(
+        !told.all().contains("Failed to start service"),
+        "process control itself answers: {}",
+        told.all()
+    );
+    let listed = dvt(&rack, &["proclist"]).ok();
+    assert!(listed.contains("SpringBoard") && !listed.contains("absent"), "{listed}");
 }
 
 #[test]
