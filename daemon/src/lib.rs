@@ -1,5 +1,6 @@
 //! The daemon as a library; the program around it is `main.rs`.
 
+pub mod blobs;
 pub mod builds;
 pub mod clock;
 pub mod config;
