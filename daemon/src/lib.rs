@@ -2,5 +2,8 @@
 
 pub mod blobs;
 pub mod builds;
+pub mod changes;
 pub mod clock;
 pub mod config;
+pub mod orders;
+pub mod records;
