@@ -128,15 +128,15 @@ impl Rack {
         };
         let named = config.data.clone().unwrap_or_default();
         let folder = own_folder.as_ref().map_or(named, |own| own.path().to_owned());
-        let (rack, inboxes, presences) = Self::build(&config, &folder)?;
+        let (rack, inboxes) = Self::build(&config, &folder)?;
         let tasks = TaskTracker::new();
         for (position, inbox) in inboxes.into_iter().enumerate() {
             tasks.spawn(seat::run(Arc::clone(&rack), position, inbox));
         }
         let mut running =
             RunningRack { rack, address: None, tasks, socket_files: Vec::new(), _own_folder: own_folder };
-        for (seat, presence) in running.rack.seats.iter().zip(presences) {
-            if presence == Presence::Attached {
+        for (seat, plan) in running.rack.seats.iter().zip(&config.phones) {
+            if plan.presence == Presence::Attached {
                 seat.order(Order::Attach).await;
             }
         }
@@ -144,10 +144,7 @@ impl Rack {
         Ok(running)
     }
 
-    fn build(
-        config: &RackConfig,
-        folder: &std::path::Path,
-    ) -> Result<(Arc<Self>, Vec<Inbox>, Vec<Presence>), StartError> {
+    fn build(config: &RackConfig, folder: &std::path::Path) -> Result<(Arc<Self>, Vec<Inbox>), StartError> {
         let records = PairRecords::open(folder.join("pairings"))
             .map_err(StartError::when("reading the pair records"))?;
         let mut seats = Vec::new();
@@ -165,8 +162,7 @@ impl Rack {
             hotplug: broadcast::Sender::new(HOTPLUG_MAX),
             closing: CancellationToken::new(),
         };
-        let presences = config.phones.iter().map(|plan| plan.presence).collect();
-        Ok((Arc::new(rack), inboxes, presences))
+        Ok((Arc::new(rack), inboxes))
     }
 
     /// Its places, in order.

@@ -1,6 +1,13 @@
 //! The file service: media folder, crash folder, app containers.
 
-use crate::service::Service;
+mod files;
+mod info;
+mod jail;
+mod packet;
+mod server;
+mod sha1;
+mod starts;
 
-/// The rows that this module adds to the [registry](crate::registry).
-pub const SERVICES: &[Service] = &[];
+pub use jail::Jail;
+pub use packet::Status;
+pub use starts::SERVICES;
