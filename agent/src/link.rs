@@ -1,0 +1,188 @@
+//! The connection to the daemon: sync by version, one request in flight. What a request says and what an answer
+//! changes is in [`talk`]; what the answer means is the rack's.
+//!
+//! A request with news is answered at once and never dropped; one without waits at the daemon until there is news
+//! there, and is dropped as soon as there is news here.
+
+pub mod talk;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use holdfast_wire::id::{RackId, StartId};
+use holdfast_wire::sync::SyncReply;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+use crate::client::Client;
+use crate::error::AgentError;
+use crate::outbox::Waiting;
+pub use talk::{Talk, Voice};
+
+/// How long more news is gathered before a request leaves: what belongs together goes together.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Progress alone makes a request at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_millis(250);
+
+/// The first pause after a failure; it doubles.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+
+/// The longest pause: a daemon that is back is found within it.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// How long the rack may take to make an answer its own; it writes a few small files.
+const OWN: Duration = Duration::from_secs(60);
+
+/// An answer on its way to the rack. The next request, which confirms it, leaves when `own` is told.
+#[derive(Debug)]
+pub struct Heard {
+    /// The answer.
+    pub reply: SyncReply,
+    /// Told when everything in it is the rack's own.
+    pub own: oneshot::Sender<()>,
+}
+
+/// One end of the connection.
+#[derive(Debug)]
+pub struct Link {
+    /// HTTP.
+    pub client: Client,
+    /// Who speaks.
+    pub rack: RackId,
+    /// This start.
+    pub agent_start: StartId,
+    /// How long the daemon may hold an answer back.
+    pub poll: Duration,
+    /// What the rack has to say.
+    pub voice: watch::Receiver<Arc<Voice>>,
+    /// What waits in the outbox.
+    pub waiting: watch::Receiver<Arc<Waiting>>,
+    /// Where answers go.
+    pub heard: mpsc::Sender<Heard>,
+}
+
+/// What made a wait end.
+enum News {
+    Here,
+    Nobody,
+}
+
+impl Link {
+    /// Talks until the rack has ended.
+    pub async fn run(mut self) {
+        let mut talk = Talk::new(self.rack.clone(), self.agent_start.clone());
+        let mut pauses = None;
+        loop {
+            let sent_at = Instant::now();
+            let voice = Arc::clone(&self.voice.borrow_and_update());
+            let waiting = Arc::clone(&self.waiting.borrow_and_update());
+            let has_news = talk.has_news(&voice, &waiting.ready);
+            let request =
+                talk.request(&voice, &waiting.ready, if has_news { Duration::ZERO } else { self.poll });
+            let in_trouble = pauses.is_some();
+            let say = async {
+                if in_trouble || talk.is_new() {
+                    self.client.race(&request).await
+                } else {
+                    self.client.sync(&request).await
+                }
+            };
+            let answer = if has_news {
+                Some(say.await)
+            } else {
+                let mut voices = (self.voice.clone(), self.waiting.clone());
+                tokio::select! {
+                    answer = say => Some(answer),
+                    news = news(&talk, &mut voices, sent_at) => match news {
+                        News::Here => None,
+                        News::Nobody => return,
+                    },
+                }
+            };
+            match answer {
+                None => tokio::time::sleep(GATHER).await,
+                Some(Ok(reply)) => {
+                    if pauses.take().is_some() {
+                        tracing::info!("the daemon answers again");
+                    }
+                    talk.answered(&request, &reply);
+                    if self.make_own(reply).await.is_err() {
+                        return;
+                    }
+                }
+                Some(Err(error)) => {
+                    let pauses = pauses.get_or_insert_with(|| {
+                        tracing::warn!(%error, "the daemon does not answer; work goes on, results wait on disk");
+                        pauses_between_tries()
+                    });
+                    let pause = pauses.next().unwrap_or(PAUSE_MAX);
+                    tracing::debug!(%error, ?pause, "no answer");
+                    tokio::time::sleep(pause).await;
+                }
+            }
+        }
+    }
+
+    async fn make_own(&self, reply: SyncReply) -> Result<(), AgentError> {
+        let ended = || AgentError::Ended { part: "rack" };
+        let (own, owned) = oneshot::channel();
+        self.heard.send(Heard { reply, own }).await.map_err(|_ended| ended())?;
+        match tokio::time::timeout(OWN, owned).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_gone)) => Err(ended()),
+            Err(_elapsed) => {
+                tracing::error!("the rack did not take an answer in time");
+                Err(ended())
+            }
+        }
+    }
+}
+
+fn pauses_between_tries() -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(PAUSE_MIN)
+        .with_max_delay(PAUSE_MAX)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+/// Waits until there is something to say; for progress alone not before its time.
+async fn news(
+    talk: &Talk,
+    (voice, waiting): &mut (watch::Receiver<Arc<Voice>>, watch::Receiver<Arc<Waiting>>),
+    sent_at: Instant,
+) -> News {
+    loop {
+        let changed = tokio::select! {
+            changed = voice.changed() => changed,
+            changed = waiting.changed() => changed,
+        };
+        if changed.is_err() {
+            return News::Nobody;
+        }
+        let (said, entries) = (Arc::clone(&voice.borrow()), Arc::clone(&waiting.borrow()));
+        if talk.has_grave_news(&said, &entries.ready) {
+            return News::Here;
+        }
+        if talk.has_news(&said, &entries.ready) {
+            let grave = async {
+                loop {
+                    let changed = tokio::select! {
+                        changed = voice.changed() => changed,
+                        changed = waiting.changed() => changed,
+                    };
+                    let (said, entries) = (Arc::clone(&voice.borrow()), Arc::clone(&waiting.borrow()));
+                    if changed.is_err() || talk.has_grave_news(&said, &entries.ready) {
+                        return;
+                    }
+                }
+            };
+            // Whichever comes first: something grave, or the time for the next word on progress.
+            let _either = tokio::time::timeout_at(sent_at + PROGRESS_EVERY, grave).await;
+            return News::Here;
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! One task per phone: asks the brain, performs the step, reports back. Which step comes next is the brain's
+//! (`agent/attempt`); how a step is done is in [`perform`]; what is done between attempts in [`idle`].
+//!
+//! No wait here is deaf: whatever is under way, the task also hears orders, detaches and deadlines.
+
+mod idle;
+mod perform;
+
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use holdfast_attempt::{Attempt, Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step, Taken};
+use holdfast_device::{Attachment, Phone};
+use holdfast_wire::id::{EntryId, LeaseNumber, StartId, Udid};
+use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame, StepName};
+use holdfast_wire::phone::{PhoneFacts, PhoneReport, Readiness};
+use holdfast_wire::sync::{AttemptProgress, HeldLease, Order, OutboxItem, Work};
+use holdfast_wire::time::Time;
+use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
+
+use crate::cache::Cache;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::error::AgentError;
+use crate::memory::{Memory, State};
+use crate::outbox::{Outbox, Settled, crashes_of};
+pub use idle::facts_unknown;
+use perform::{Done, Hands};
+
+/// What every phone's task is given.
+#[derive(Debug)]
+pub struct Shared {
+    /// The configuration.
+    pub config: Config,
+    /// This start of the agent.
+    pub agent_start: StartId,
+    /// The time.
+    pub clock: Clock,
+    /// Where results go.
+    pub outbox: Outbox,
+    /// Where builds come from.
+    pub cache: Cache,
+    /// Where memories lie.
+    pub memory_folder: PathBuf,
+}
+
+/// What a phone's task is told.
+#[derive(Debug)]
+pub enum PhoneMessage<P> {
+    /// The phone is on the bus.
+    Attached {
+        /// A handle on it.
+        phone: Arc<P>,
+        /// This plugging-in.
+        attachment: Attachment,
+    },
+    /// It is not.
+    Detached,
+    /// What the daemon wants.
+    Order(Order),
+    /// The daemon has these crash files.
+    Confirmed(Vec<Settled>),
+    /// Finish what runs, take no more.
+    Drain,
+}
+
+/// What a phone's task tells.
+#[derive(Debug)]
+pub enum News {
+    /// How the phone is.
+    Report(Box<PhoneReport>),
+    /// The last lease it obeyed, and the one it holds.
+    Lease {
+        /// The last one obeyed.
+        lease: LeaseNumber,
+        /// The one held now.
+        held: Option<HeldLease>,
+    },
+    /// Where its attempt stands; none when none runs.
+    Progress(Option<AttemptProgress>),
+}
+
+/// Why a task starts.
+#[derive(Debug)]
+pub enum Start {
+    /// The agent starts, or the phone is new.
+    Fresh,
+    /// The task before it panicked.
+    AfterPanic(String),
+}
+
+/// What a wait is dropped for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GivesWay {
+    /// To an order, and when the phone leaves or returns.
+    ToOrders,
+    /// Only when the phone leaves or returns.
+    ToTheBus,
+}
+
+/// The owner of one phone.
+pub struct PhoneTask<P> {
+    shared: Arc<Shared>,
+    inbox: mpsc::Receiver<PhoneMessage<P>>,
+    news: mpsc::Sender<(Udid, News)>,
+    memory: Memory,
+    start: Start,
+    plug: Option<Plug<P>>,
+    pending: Option<(LeaseNumber, Box<Work>)>,
+    readiness: Readiness,
+    reason: String,
+    since: Time,
+    draining: bool,
+    /// When the phone is to be read again.
+    due: Instant,
+    /// The rack has ended, and with it this task.
+    over: bool,
+}
+
+struct Plug<P> {
+    phone: Arc<P>,
+    attachment: Attachment,
+}
+
+impl<P: Phone> PhoneTask<P> {
+    /// Of one phone, with what is remembered of it.
+    pub fn new(
+        memory: Memory,
+        start: Start,
+        draining: bool,
+        shared: Arc<Shared>,
+        inbox: mpsc::Receiver<PhoneMessage<P>>,
+        news: mpsc::Sender<(Udid, News)>,
+    ) -> Self {
+        let since = shared.clock.now();
+        Self {
+            shared,
+            inbox,
+            news,
+            memory,
+            start,
+            plug: None,
+            pending: None,
+            readiness: Readiness::Offline,
+            reason: "not on the bus".to_owned(),
+            since,
+            draining,
+            due: Instant::now(),
+            over: false,
+        }
+    }
+
+    /// Works until the rack ends.
+    pub async fn run(mut self) {
+        self.tell_report().await;
+        while !self.over {
+            if matches!(self.memory.state, State::Running { .. }) {
+                self.recover().await;
+            } else if let Some((lease, work)) = self.pending.take() {
+                self.attempt(lease, work).await;
+            } else {
+                self.idle_turn().await;
+            }
+        }
+    }
+
+    // ---- an attempt ----
+
+    async fn attempt(&mut self, lease: LeaseNumber, work: Box<Work>) {
+        let started_at = self.shared.clock.now();
+        self.memory.lease = lease;
+        self.memory.state = State::Running { attempt: work.attempt, lease, started_at };
+        self.memory.dirty = Some(work.build.bundle_id.clone());
+        // Nothing happens on the phone before this is on disk.
+        if let Err(error) = self.memory.save(&self.shared.memory_folder) {
+            tracing::error!(%error, "a lease could not be recorded");
+            let reason = format!("the lease could not be recorded: {error}");
+            return self.end_without_running(Blame::Rack, &reason).await;
+        }
+        self.tell_lease().await;
+        if self.draining {
+            return self.end_without_running(Blame::Rack, "the agent is shutting down").await;
+        }
+        tracing::info!(phone = %self.memory.phone, attempt = %work.attempt, %lease, "begins");
+        let finished = self.run_attempt(lease, *work).await;
+        if let Some(finished) = finished {
+            self.finish(finished).await;
+        }
+    }
+
+    /// The heart: decide, act, hear, again.
+    async fn run_attempt(&mut self, lease: LeaseNumber, work: Work) -> Option<Finished> {
+        let (part, mut parts) = watch::channel(0);
+        let mut hands = Hands::new(Arc::clone(&self.shared), &work, part);
+        let brief = self.brief(lease, work).await;
+        let mut under_way: Option<Pin<Box<dyn Future<Output = Done> + Send>>> = None;
+        let mut events: Vec<Event> = if self.plug.is_none() { vec![Event::PhoneLost] } else { Vec::new() };
+        let (mut attempt, mut steps) = Attempt::begin(self.shared.clock.now(), brief);
+        loop {
+            for step in std::mem::take(&mut steps) {
+                match step {
+                    Step::Finish(finished) => return Some(*finished),
+                    Step::Rest => under_way = None,
+                    step => under_way = Some(self.prepare(&mut hands, step)),
+                }
+            }
+            self.tell_progress(&attempt).await;
+            if events.is_empty() {
+                let wake_at = self.shared.clock.instant(attempt.wake_at());
+                tokio::select! {
+                    message = self.inbox.recv() => events = self.hear(message).await,
+                    done = answer_of(&mut under_way) =>
+                    {
+                        under_way = None;
+                        events = self.done(&mut hands, done);
+                    }
+                    Ok(()) = parts.changed() => events = vec![Event::Progressed(*parts.borrow_and_update())],
+                    () = tokio::time::sleep_until(wake_at) => events = vec![Event::Tick],
+                }
+            }
+            if self.over {
+                return None;
+            }
+            if !events.is_empty() {
+                steps = attempt.apply(self.shared.clock.now(), events.remove(0));
+            }
+        }
+    }
+
+    async fn brief(&self, lease: LeaseNumber, work: Work) -> Brief {
+        let mut taken = self.memory.taken();
+        taken.extend(self.pending_files().await);
+        Brief {
+            rack: self.shared.config.rack.clone(),
+            phone: self.memory.phone.clone(),
+            lease,
+            work,
+            installed: self.memory.installed,
+            taken,
+            previous: self.memory.last.clone().map(Into::into),
+            settings: self.shared.config.attempt.clone(),
+            thresholds: self.shared.config.thresholds.clone(),
+        }
+    }
+
+    async fn pending_files(&self) -> Vec<Taken> {
+        self.shared.outbox.pending(&self.memory.phone).await.unwrap_or_default()
+    }
+
+    /// Makes the operation of a step; what has to be on disk before it goes there first.
+    fn prepare(&mut self, hands: &mut Hands, step: Step) -> Pin<Box<dyn Future<Output = Done> + Send>> {
+        let Some(plug) = &self.plug else {
+            let failure = Failure {
+                blame: Blame::Phone,
+                kind: FailureKind::Other,
+                reason: "the phone is not on the bus".to_owned(),
+            };
+            return Box::pin(std::future::ready(Done::from(Event::Failed(failure))));
+        };
+        let phone = Arc::clone(&plug.phone);
+        if step == Step::Install {
+            // An install that is cut off leaves the phone with nobody knows what.
+            self.memory.installed = None;
+            if let Err(error) = self.memory.save(&self.shared.memory_folder) {
+                return Box::pin(std::future::ready(Done::from(perform::failed_here(&error))));
+            }
+        }
+        hands.perform(phone, step)
+    }
+
+    /// Takes from an operation that is done what the task itself has to remember.
+    fn done(&mut self, hands: &mut Hands, done: Done) -> Vec<Event> {
+        match &done.event {
+            Event::Installed => {
+                self.memory.installed = Some(hands.build().hash);
+                perform::note_app(&mut self.memory.facts, hands.build());
+            }
+            Event::Checked(facts) => self.memory.facts = Some(self.own_facts((**facts).clone())),
+            Event::Deleted => {
+                if let Some(file) = &done.file {
+                    self.memory.forget(file);
+                }
+            }
+            _ => {}
+        }
+        hands.keep(done.pulled);
+        vec![done.event]
+    }
+
+    /// Puts the report into the outbox, then lets the phone go.
+    async fn finish(&mut self, finished: Finished) {
+        let Finished { report, phone, launched } = finished;
+        tracing::info!(phone = %report.phone, attempt = %report.attempt, end = ?report.end, "is over");
+        self.memory.last = Some(launched.into());
+        if phone == PhoneLeft::Clean {
+            self.memory.dirty = None;
+        } else {
+            self.set(Readiness::Preparing, "it has yet to be cleaned");
+        }
+        self.hand_in(report).await;
+    }
+
+    /// Ends an attempt that never touched the phone.
+    async fn end_without_running(&mut self, blame: Blame, reason: &str) {
+        let State::Running { attempt, lease, started_at } = self.memory.state.clone() else { return };
+        let end = AttemptEnd::Failed { blame, step: StepName::Check, reason: reason.to_owned() };
+        let report = self.report(attempt, lease, started_at, end);
+        self.hand_in(report).await;
+    }
+
+    fn report(
+        &self,
+        attempt: holdfast_wire::id::AttemptId,
+        lease: LeaseNumber,
+        started_at: Time,
+        end: AttemptEnd,
+    ) -> AttemptReport {
+        AttemptReport {
+            attempt,
+            phone: self.memory.phone.clone(),
+            lease,
+            end,
+            cases: Vec::new(),
+            crashes: Vec::new(),
+            started_at,
+            ended_at: self.shared.clock.now(),
+        }
+    }
+
+    /// Makes the report durable, then frees the phone, in this order; a disk that fails is waited for.
+    async fn hand_in(&mut self, report: AttemptReport) {
+        let item = OutboxItem::AttemptEnded { report };
+        while let Err(error) = self.shared.outbox.append(item.clone(), None).await {
+            tracing::error!(phone = %self.memory.phone, %error, "a report could not be kept; it is tried again");
+            let pause = self.shared.config.retry_every;
+            let _time = self.while_hearing(tokio::time::sleep(pause), GivesWay::ToTheBus).await;
+            if self.over || matches!(error, AgentError::Ended { .. }) {
+                return;
+            }
+        }
+        self.memory.state = State::Idle;
+        if let Err(error) = self.memory.save(&self.shared.memory_folder) {
+            // After a restart the attempt would be reported once more, which decides nothing.
+            tracing::error!(%error, "the end of an attempt could not be recorded");
+        }
+        self.due = Instant::now();
+        self.tell_report().await;
+        self.tell(News::Progress(None)).await;
+        self.tell_lease().await;
+    }
+
+    // ---- hearing and telling ----
+
+    /// Does `work` and hears messages meanwhile. None when it was dropped for one.
+    async fn while_hearing<T>(&mut self, work: impl Future<Output = T>, gives_way: GivesWay) -> Option<T> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return Some(done),
+                message = self.inbox.recv() => {
+                    let events = self.hear(message).await;
+                    let bus = events.iter().any(|event| matches!(event, Event::PhoneLost | Event::PhoneReturned));
+                    let order = gives_way == GivesWay::ToOrders && self.pending.is_some();
+                    if bus || order || self.over {
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in a message; gives what it means for an attempt that runs.
+    async fn hear(&mut self, message: Option<PhoneMessage<P>>) -> Vec<Event> {
+        match message {
+            None => {
+                self.over = true;
+                Vec::new()
+            }
+            Some(PhoneMessage::Attached { phone, attachment }) => {
+                let was_here = self.plug.replace(Plug { phone, attachment }).is_some();
+                self.due = Instant::now();
+                if !was_here {
+                    self.set(Readiness::Preparing, "its facts are read");
+                    return vec![Event::PhoneReturned];
+                }
+                vec![Event::PhoneLost, Event::PhoneReturned]
+            }
+            Some(PhoneMessage::Detached) => {
+                self.plug = None;
+                self.set(Readiness::Offline, "it is not on the bus");
+                self.tell_report().await;
+                vec![Event::PhoneLost]
+            }
+            Some(PhoneMessage::Order(order)) => self.ordered(order).await,
+            Some(PhoneMessage::Confirmed(settled)) => self.confirmed(settled).await,
+            Some(PhoneMessage::Drain) => {
+                self.draining = true;
+                self.due = Instant::now();
+                Vec::new()
+            }
+        }
+    }
+
+    async fn ordered(&mut self, order: Order) -> Vec<Event> {
+        let running = self.memory.held().map(|held| held.lease);
+        let events = match order {
+            Order::Rest { through } => {
+                if through > self.memory.lease {
+                    self.memory.lease = through;
+                }
+                self.pending.take_if(|(lease, _)| *lease <= through);
+                if running.is_some_and(|lease| lease <= through) { vec![Event::Revoked] } else { Vec::new() }
+            }
+            Order::Run { lease, .. } if lease <= self.memory.lease => {
+                if lease < self.memory.lease {
+                    tracing::warn!(phone = %self.memory.phone, %lease, newest = %self.memory.lease, "an older lease is refused");
+                }
+                Vec::new()
+            }
+            Order::Run { lease, work } => {
+                self.pending = Some((lease, work));
+                if running.is_some() { vec![Event::Revoked] } else { Vec::new() }
+            }
+        };
+        if self.pending.is_none() {
+            self.tell_lease().await;
+        }
+        events
+    }
+
+    /// The memory first, then the outbox forgets: a file must be known in one of the two while it is there.
+    async fn confirmed(&mut self, settled: Vec<Settled>) -> Vec<Event> {
+        for one in &settled {
+            self.memory.confirm(one.file.clone(), one.crash);
+        }
+        if let Err(error) = self.memory.save(&self.shared.memory_folder) {
+            // The outbox keeps them; they are said and confirmed again after the next start.
+            tracing::error!(%error, "a confirmation could not be recorded");
+            return Vec::new();
+        }
+        let crashes = crashes_of(&settled);
+        let ids: Vec<EntryId> = settled.into_iter().map(|one| one.id).collect();
+        self.shared.outbox.forget(ids).await;
+        // What is confirmed is deleted on the phone in the next look at it.
+        self.due = Instant::now();
+        vec![Event::Confirmed(crashes)]
+    }
+
+    fn set(&mut self, readiness: Readiness, reason: &str) {
+        if self.readiness != readiness {
+            self.since = self.shared.clock.now();
+        }
+        self.readiness = readiness;
+        reason.clone_into(&mut self.reason);
+    }
+
+    async fn tell(&self, news: News) {
+        // The rack has ended when nobody listens; the inbox says so next.
+        let _ended = self.news.send((self.memory.phone.clone(), news)).await;
+    }
+
+    async fn tell_lease(&self) {
+        self.tell(News::Lease { lease: self.memory.lease, held: self.memory.held() }).await;
+    }
+
+    async fn tell_report(&self) {
+        if let Some(facts) = self.facts_to_tell() {
+            let (mut readiness, mut reason) = (self.readiness.clone(), self.reason.clone());
+            if self.draining && readiness == Readiness::Ready {
+                (readiness, reason) = (Readiness::Preparing, "the agent is shutting down".to_owned());
+            }
+            let report = PhoneReport { facts, readiness, reason, since: self.since };
+            self.tell(News::Report(Box::new(report))).await;
+        }
+    }
+
+    fn facts_to_tell(&self) -> Option<PhoneFacts> {
+        let known = self.memory.facts.clone().map(|facts| self.own_facts(facts));
+        known.or_else(|| {
+            let attachment = self.plug.as_ref().map(|plug| &plug.attachment);
+            facts_unknown(&self.memory.phone, attachment)
+        })
+    }
+
+    /// Facts with what the rack itself knows: labels, slot, speed.
+    fn own_facts(&self, mut facts: PhoneFacts) -> PhoneFacts {
+        facts.labels = self.shared.config.labels.get(&facts.udid).cloned().unwrap_or_default();
+        if let Some(plug) = &self.plug {
+            facts.slot = plug.attachment.slot.clone();
+            facts.usb_speed_bps = plug.attachment.speed_bps.or(facts.usb_speed_bps);
+        }
+        facts
+    }
+
+    async fn tell_progress(&self, attempt: &Attempt) {
+        let State::Running { attempt: id, .. } = &self.memory.state else { return };
+        let progress = attempt.progress();
+        let progress = AttemptProgress {
+            attempt: *id,
+            step: progress.step,
+            percent: progress.percent,
+            note: progress.note,
+        };
+        self.tell(News::Progress(Some(progress))).await;
+    }
+}
+
+/// The answer of what is under way; never when nothing is.
+async fn answer_of(under_way: &mut Option<Pin<Box<dyn Future<Output = Done> + Send>>>) -> Done {
+    match under_way {
+        Some(operation) => operation.await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits no longer than this for anything that has no deadline of its own.
+const PATIENCE: Duration = Duration::from_secs(60);
