@@ -5,5 +5,7 @@ pub mod builds;
 pub mod changes;
 pub mod clock;
 pub mod config;
+pub mod farm;
 pub mod orders;
 pub mod records;
+pub mod snapshot;

@@ -146,6 +146,13 @@ impl Queue {
         self.shapes.iter().filter(|(shape, _)| competes(shape)).map(|(_, keys)| before(keys)).sum()
     }
 
+    /// Every waiting job in the order of service.
+    pub(crate) fn in_order(&self) -> Vec<JobId> {
+        let mut keys: Vec<&Key> = self.shapes.values().flatten().collect();
+        keys.sort_unstable();
+        keys.into_iter().map(Key::job).collect()
+    }
+
     /// The oldest job that has not been lifted, with when it was submitted.
     pub(crate) fn oldest(&self) -> Option<(Time, JobId)> {
         self.by_age.first().copied()

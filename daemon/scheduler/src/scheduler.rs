@@ -136,6 +136,11 @@ impl Scheduler {
         self.jobs.get(&id)
     }
 
+    /// Every waiting job in the order of service.
+    pub fn queue(&self) -> Vec<JobId> {
+        self.queue.in_order()
+    }
+
     /// Every phone that is known, by UDID.
     pub fn phones(&self) -> impl Iterator<Item = PhoneStatus<'_>> {
         self.fleet.phones.values().map(|phone| self.fleet.status(&self.policy, phone))

@@ -1,0 +1,521 @@
+//! The loop: the one owner of brain and store. What waits is taken in at once, decided one by one, recorded in one
+//! transaction, and only then carried out, shown and answered. If recording fails the daemon stops: the store
+//! holds the last true state.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use holdfast_scheduler::policy::Policy;
+use holdfast_scheduler::{Decision, Event, Record, RestoreError, Scheduler};
+use holdfast_store::codec::Kind;
+use holdfast_store::{Entry, Key, Op, Store, StoreError};
+use holdfast_wire::api::{Change, CrashView, Explanation};
+use holdfast_wire::build::Build;
+use holdfast_wire::id::{BlobHash, BuildHash, JobId, RackId, Udid};
+use holdfast_wire::job::JobSpec;
+use holdfast_wire::time::Time;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::changes::Changes;
+use crate::clock::Clock;
+use crate::orders::Orders;
+use crate::records::{self, LateReport, Submission};
+use crate::snapshot::Snapshot;
+
+/// Requests that may wait for the loop; more wait at the door, which slows their senders down.
+const REQUESTS_WAITING_MAX: usize = 1_024;
+
+/// Requests in one turn: one sync of the disk serves so many; more would keep the first one waiting.
+const REQUESTS_PER_TURN_MAX: usize = 256;
+
+/// Entries read from the store at once at the start.
+const PAGE_ENTRIES: usize = 4_096;
+
+/// Why the loop cannot start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum FarmError {
+    /// The store does not serve.
+    #[error("the store does not serve; nothing was answered that is not in it")]
+    Store(#[from] StoreError),
+    /// What the store holds makes no farm.
+    #[error("the store holds records that contradict each other")]
+    Restore(#[from] RestoreError),
+}
+
+/// What may be asked of the loop. The answer comes once it is durable.
+#[derive(Debug)]
+pub enum Ask {
+    /// Submit a job.
+    Submit {
+        /// What is asked.
+        spec: Box<JobSpec>,
+        /// The key that it was sent under, with the hash of the body that came with it.
+        key: Option<(String, BlobHash)>,
+        /// What became of it.
+        answer: oneshot::Sender<Submitted>,
+    },
+    /// Something happened; whatever changed is durable when this is answered.
+    Tell {
+        /// What, in order.
+        events: Vec<Event>,
+        /// Done.
+        answer: oneshot::Sender<()>,
+    },
+    /// An agent spoke.
+    Agent {
+        /// What it said.
+        spoke: Box<AgentSpoke>,
+        /// Done.
+        answer: oneshot::Sender<()>,
+    },
+    /// A build is on disk.
+    Build {
+        /// What is known of it.
+        build: Box<Build>,
+        /// What the farm knows of it: the first upload counts.
+        answer: oneshot::Sender<Arc<Build>>,
+    },
+    /// The symbols of a build are on disk.
+    Symbols {
+        /// Which build.
+        build: BuildHash,
+        /// Where they are kept.
+        symbols: BlobHash,
+        /// What the farm now knows of the build; none when it does not know it.
+        answer: oneshot::Sender<Option<Arc<Build>>>,
+    },
+    /// Why does a job wait? Changes nothing.
+    Explain {
+        /// Which.
+        job: JobId,
+        /// Why; none unless it waits.
+        answer: oneshot::Sender<Option<Explanation>>,
+    },
+}
+
+/// What an agent said in one request, everything parsed and every blob it names on disk.
+#[derive(Debug)]
+pub struct AgentSpoke {
+    /// The rack that speaks.
+    pub rack: RackId,
+    /// Its agent's program version.
+    pub agent_version: String,
+    /// What happened, in the order in which the brain wants it: reports, ended attempts, the sync itself.
+    pub events: Vec<Event>,
+    /// Crashes that it took.
+    pub crashes: Vec<CrashView>,
+}
+
+/// What became of a submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submitted {
+    /// It is a new job.
+    New(JobId),
+    /// The same was submitted under this key before.
+    Before(JobId),
+    /// Something else was submitted under this key before.
+    OtherBody(JobId),
+}
+
+/// The way to the loop, and what it shows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Farm {
+    asks: mpsc::Sender<Ask>,
+    shown: watch::Receiver<Arc<Snapshot>>,
+    /// What each phone has to obey.
+    pub orders: Orders,
+    /// What changed.
+    pub changes: Changes,
+    progress: Arc<watch::Sender<Arc<Snapshot>>>,
+}
+
+/// The daemon stops: nothing more is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the daemon is stopping; send the request again in a moment")]
+pub struct Stopping;
+
+impl Farm {
+    /// The newest picture.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.shown.borrow().clone()
+    }
+
+    /// Follows the pictures.
+    pub fn follow(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.shown.clone()
+    }
+
+    /// Asks the loop, and waits for its answer.
+    ///
+    /// # Errors
+    /// The daemon stops.
+    pub async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Stopping> {
+        let (answer, answered) = oneshot::channel();
+        self.asks.send(ask(answer)).await.map_err(|_| Stopping)?;
+        answered.await.map_err(|_| Stopping)
+    }
+
+    /// Shows where attempts stand. Passes the brain by: progress decides nothing and need not survive.
+    pub fn show_progress(&self, progress: Vec<holdfast_wire::sync::AttemptProgress>) {
+        if progress.is_empty() {
+            return;
+        }
+        let changed: Vec<Change> = progress.iter().map(|one| Change::Job { id: one.attempt.job }).collect();
+        self.progress.send_modify(|shown| {
+            let snapshot = Arc::make_mut(shown);
+            snapshot.number += 1;
+            for one in progress {
+                let runs = snapshot.running.contains(&one.attempt.job);
+                if runs {
+                    let view = holdfast_wire::api::ProgressView {
+                        step: one.step,
+                        percent: one.percent.min(100),
+                        note: one.note,
+                    };
+                    snapshot.progress.insert(one.attempt, view);
+                }
+            }
+        });
+        self.changes.tell(changed);
+    }
+}
+
+/// The loop itself, ready to run.
+#[derive(Debug)]
+pub struct Loop<S> {
+    store: S,
+    brain: Scheduler,
+    clock: Arc<Clock>,
+    asks: mpsc::Receiver<Ask>,
+    shown: Arc<watch::Sender<Arc<Snapshot>>>,
+    orders: Orders,
+    changes: Changes,
+    submissions: BTreeMap<String, Submission>,
+    wake_at: Option<Time>,
+}
+
+/// An answer that may be given once the turn is durable.
+type Answer = Box<dyn FnOnce() + Send>;
+
+/// What a turn has decided so far.
+#[derive(Default)]
+struct Turn {
+    decisions: Vec<Decision>,
+    ops: BTreeMap<Key, Op>,
+    changes: Vec<Change>,
+    answers: Vec<Answer>,
+    /// Whether there is anything that readers have not seen.
+    news: bool,
+}
+
+impl<S: Store> Loop<S> {
+    /// Reads the store, and makes the loop and the way to it.
+    ///
+    /// # Errors
+    /// The store does not serve, or what it holds makes no farm.
+    pub async fn restore(store: S, policy: Policy, clock: Arc<Clock>) -> Result<(Self, Farm), FarmError> {
+        let now = clock.now();
+        let mut snapshot = Snapshot::default();
+        let mut kept = Vec::new();
+        for entry in all(&store, records::JOB).await? {
+            let job = records::read_job(&entry)?;
+            snapshot.put_job(Arc::new(job.clone()));
+            kept.push(Record::Job(job));
+        }
+        for entry in all(&store, records::PHONE).await? {
+            kept.push(Record::Phone(records::read_phone(&entry)?));
+        }
+        for entry in all(&store, records::BUILD).await? {
+            snapshot.put_build(Arc::new(records::read(&entry)?));
+        }
+        for entry in all(&store, records::CRASH).await? {
+            snapshot.put_crash(Arc::new(records::read(&entry)?));
+        }
+        let mut submissions = BTreeMap::new();
+        for entry in all(&store, records::SUBMISSION).await? {
+            let key = records::SUBMISSION.name_of(&entry.key).unwrap_or_default().to_owned();
+            submissions.insert(key, records::read(&entry)?);
+        }
+        let (brain, decisions) = Scheduler::restore(policy, now, kept)?;
+        snapshot.queue = Arc::new(brain.queue());
+        snapshot.look(&brain, now);
+        let (asks, incoming) = mpsc::channel(REQUESTS_WAITING_MAX);
+        let (shown, follow) = watch::channel(Arc::new(snapshot));
+        let shown = Arc::new(shown);
+        let farm = Farm {
+            asks,
+            shown: follow,
+            orders: Orders::default(),
+            changes: Changes::default(),
+            progress: shown.clone(),
+        };
+        let (orders, changes) = (farm.orders.clone(), farm.changes.clone());
+        let mut this =
+            Self { store, brain, clock, asks: incoming, shown, orders, changes, submissions, wake_at: None };
+        this.act(&decisions);
+        Ok((this, farm))
+    }
+
+    /// Runs until every way to it is gone.
+    ///
+    /// # Errors
+    /// The store stopped serving; nobody was answered for what is not in it.
+    pub async fn run(mut self) -> Result<(), FarmError> {
+        let mut waiting = Vec::with_capacity(REQUESTS_PER_TURN_MAX);
+        loop {
+            let timer = self.timer();
+            tokio::select! {
+                taken = self.asks.recv_many(&mut waiting, REQUESTS_PER_TURN_MAX) => {
+                    if taken == 0 {
+                        return Ok(());
+                    }
+                }
+                () = timer => {}
+            }
+            self.turn(&mut waiting).await?;
+        }
+    }
+
+    /// Waits until the brain wants to be woken.
+    fn timer(&self) -> impl Future<Output = ()> + use<S> {
+        let wait = self.wake_at.map(|at| at.since(self.clock.now()));
+        async move {
+            match wait {
+                Some(wait) => tokio::time::sleep(wait).await,
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn turn(&mut self, waiting: &mut Vec<Ask>) -> Result<(), FarmError> {
+        let mut turn = Turn::default();
+        if self.wake_at.is_some_and(|at| at <= self.clock.now()) {
+            self.wake_at = None;
+            self.apply(&mut turn, Event::TimeReached);
+        }
+        for ask in waiting.drain(..) {
+            self.decide(&mut turn, ask)?;
+        }
+        for decision in &turn.decisions {
+            if let Some(op) = op_of(decision)? {
+                turn.ops.insert(op.key().clone(), op);
+            }
+        }
+        if !turn.ops.is_empty() {
+            self.store.commit(Vec::new(), turn.ops.into_values().collect()).await?;
+        }
+        self.act(&turn.decisions);
+        if turn.news {
+            self.show(&turn.decisions);
+        }
+        for answer in turn.answers {
+            answer();
+        }
+        self.changes.tell(turn.changes.into_iter().chain(turn.decisions.iter().filter_map(change_of)));
+        Ok(())
+    }
+
+    fn apply(&mut self, turn: &mut Turn, event: Event) {
+        let decisions = self.brain.apply(self.clock.now(), event);
+        turn.news |= !decisions.is_empty();
+        turn.decisions.extend(decisions);
+    }
+
+    fn decide(&mut self, turn: &mut Turn, ask: Ask) -> Result<(), FarmError> {
+        match ask {
+            Ask::Submit { spec, key, answer } => {
+                let submitted = self.submit(turn, spec, key)?;
+                turn.answer(answer, submitted);
+            }
+            Ask::Tell { events, answer } => {
+                for event in events {
+                    self.apply(turn, event);
+                }
+                turn.answer(answer, ());
+            }
+            Ask::Agent { spoke, answer } => {
+                self.hear(turn, *spoke)?;
+                turn.answer(answer, ());
+            }
+            Ask::Build { build, answer } => {
+                let kept = self.keep_build(turn, *build)?;
+                turn.answer(answer, kept);
+            }
+            Ask::Symbols { build, symbols, answer } => {
+                let known = self.shown.borrow().builds.get(&build).cloned();
+                let kept = match known {
+                    None => None,
+                    Some(known) => {
+                        Some(self.change_build(turn, Build { symbols: Some(symbols), ..(*known).clone() })?)
+                    }
+                };
+                turn.answer(answer, kept);
+            }
+            Ask::Explain { job, answer } => {
+                let explanation = self.brain.explain(job);
+                turn.answer(answer, explanation);
+            }
+        }
+        Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        turn: &mut Turn,
+        spec: Box<JobSpec>,
+        key: Option<(String, BlobHash)>,
+    ) -> Result<Submitted, FarmError> {
+        if let Some((key, body)) = &key
+            && let Some(before) = self.submissions.get(key)
+        {
+            let same = before.body == *body;
+            return Ok(if same { Submitted::Before(before.job) } else { Submitted::OtherBody(before.job) });
+        }
+        let job = self.brain.next_job();
+        if let Some((key, body)) = key {
+            let submission = Submission { body, job, at: self.clock.now() };
+            turn.put(records::put_submission(&key, &submission)?);
+            self.submissions.insert(key, submission);
+        }
+        self.apply(turn, Event::JobSubmitted { job, spec });
+        Ok(Submitted::New(job))
+    }
+
+    fn hear(&mut self, turn: &mut Turn, spoke: AgentSpoke) -> Result<(), FarmError> {
+        let AgentSpoke { rack, agent_version, events, crashes } = spoke;
+        for event in events {
+            self.apply(turn, event);
+        }
+        let shown = self.shown.borrow().clone();
+        let new_version = shown.agents.get(&rack) != Some(&agent_version);
+        let new: Vec<CrashView> =
+            crashes.into_iter().filter(|crash| !shown.crashes.contains_key(&crash.origin.id)).collect();
+        if new.is_empty() && !new_version {
+            return Ok(());
+        }
+        for crash in &new {
+            turn.put(records::put_crash(crash)?);
+            turn.changes.push(Change::Crash { id: crash.origin.id });
+        }
+        turn.news = true;
+        // Shown before it is durable would be too early, so the picture is changed but not yet sent.
+        turn.later(&self.shown, move |snapshot| {
+            snapshot.agents.insert(rack, agent_version);
+            for crash in new {
+                snapshot.put_crash(Arc::new(crash));
+            }
+        });
+        Ok(())
+    }
+
+    /// A build that is known already keeps its first upload's time and symbols.
+    fn keep_build(&mut self, turn: &mut Turn, build: Build) -> Result<Arc<Build>, FarmError> {
+        let known = self.shown.borrow().builds.get(&build.identity.hash).cloned();
+        match known {
+            Some(known) => Ok(known),
+            None => self.change_build(turn, build),
+        }
+    }
+
+    fn change_build(&mut self, turn: &mut Turn, build: Build) -> Result<Arc<Build>, FarmError> {
+        turn.put(records::put_build(&build)?);
+        turn.changes.push(Change::Build { hash: build.identity.hash });
+        let build = Arc::new(build);
+        let shown = build.clone();
+        turn.later(&self.shown, move |snapshot| snapshot.put_build(shown));
+        Ok(build)
+    }
+
+    /// Carries decisions out.
+    fn act(&mut self, decisions: &[Decision]) {
+        for decision in decisions {
+            match decision {
+                Decision::Order { rack, phone, order } => self.orders.set(rack, phone.clone(), order.clone()),
+                Decision::WakeAt(at) => self.wake_at = Some(*at),
+                Decision::SaveJob(_)
+                | Decision::SavePhone(_)
+                | Decision::KeepLateReport { .. }
+                | Decision::PhoneChanged(_)
+                | Decision::RackChanged(_) => {}
+            }
+        }
+    }
+
+    fn show(&self, decisions: &[Decision]) {
+        let now = self.clock.now();
+        self.shown.send_modify(|shown| {
+            let snapshot = Arc::make_mut(shown);
+            snapshot.take(&self.brain, decisions);
+            snapshot.look(&self.brain, now);
+        });
+    }
+}
+
+impl Turn {
+    fn put(&mut self, op: Op) {
+        self.ops.insert(op.key().clone(), op);
+    }
+
+    fn answer<T: Send + 'static>(&mut self, to: oneshot::Sender<T>, answer: T) {
+        // Whoever asked may have gone away; what was asked is done all the same.
+        self.answers.push(Box::new(move || drop(to.send(answer))));
+    }
+
+    /// Changes the picture before the answers of this turn are given, and after it is durable.
+    fn later(
+        &mut self,
+        shown: &Arc<watch::Sender<Arc<Snapshot>>>,
+        change: impl FnOnce(&mut Snapshot) + Send + 'static,
+    ) {
+        let shown = shown.clone();
+        self.answers.push(Box::new(move || {
+            shown.send_modify(|shown| {
+                let snapshot = Arc::make_mut(shown);
+                snapshot.number += 1;
+                change(snapshot);
+            });
+        }));
+    }
+}
+
+/// What a decision writes.
+fn op_of(decision: &Decision) -> Result<Option<Op>, StoreError> {
+    match decision {
+        Decision::SaveJob(job) => records::put_job(job).map(Some),
+        Decision::SavePhone(phone) => records::put_phone(phone).map(Some),
+        Decision::KeepLateReport { attempt, report } => {
+            records::put_late_report(&LateReport { attempt: *attempt, report: *report }).map(Some)
+        }
+        Decision::Order { .. }
+        | Decision::PhoneChanged(_)
+        | Decision::RackChanged(_)
+        | Decision::WakeAt(_) => Ok(None),
+    }
+}
+
+/// What readers of the change stream are told of a decision.
+fn change_of(decision: &Decision) -> Option<Change> {
+    let phone = |udid: &Udid| Some(Change::Phone { udid: udid.clone() });
+    match decision {
+        Decision::SaveJob(job) => Some(Change::Job { id: job.id }),
+        Decision::SavePhone(record) => phone(&record.facts.udid),
+        Decision::PhoneChanged(udid) => phone(udid),
+        Decision::RackChanged(id) => Some(Change::Rack { id: id.clone() }),
+        Decision::KeepLateReport { .. } | Decision::Order { .. } | Decision::WakeAt(_) => None,
+    }
+}
+
+/// Every record of a kind.
+async fn all<S: Store>(store: &S, kind: Kind) -> Result<Vec<Entry>, StoreError> {
+    let prefix = kind.prefix();
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let after = entries.last().map(|entry| entry.key.clone());
+        let page = store.scan_prefix(&prefix, after.as_ref(), PAGE_ENTRIES).await?;
+        let last = page.entries.len() < PAGE_ENTRIES;
+        entries.extend(page.entries);
+        if last {
+            return Ok(entries);
+        }
+    }
+}
