@@ -17,6 +17,7 @@ mod springboard;
 use crate::service::{BEFORE_IOS_17, EVERY_IOS, Service};
 
 pub use images::{DeveloperImage, Images, developer_services_answer, needs_developer_image};
+pub(crate) use picture::screen;
 pub use profiles::Profiles;
 
 /// The rows that this module adds to the [registry](crate::registry).

@@ -70,7 +70,7 @@ const GLYPHS: &[(char, [u8; 5])] = &[
 ];
 
 /// The screen as it is now: time, battery, and the lock, the app in front or the icons.
-pub(super) fn screen(phone: &Phone) -> io::Result<Vec<u8>> {
+pub(crate) fn screen(phone: &Phone) -> io::Result<Vec<u8>> {
     let (width, height) = phone.identity.model.screen;
     let state = phone.state();
     let mut canvas = Canvas::new(width, height, NIGHT);
