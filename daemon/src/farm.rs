@@ -28,6 +28,9 @@ const REQUESTS_WAITING_MAX: usize = 1_024;
 /// Requests in one turn: one sync of the disk serves so many; more would keep the first one waiting.
 const REQUESTS_PER_TURN_MAX: usize = 256;
 
+/// Decisions after which a turn takes in no more: what one turn records must fit one transaction.
+const DECISIONS_PER_TURN_MAX: usize = 1_024;
+
 /// Entries read from the store at once at the start.
 const PAGE_ENTRIES: usize = 4_096;
 
@@ -265,6 +268,8 @@ impl<S: Store> Loop<S> {
         loop {
             let timer = self.timer();
             tokio::select! {
+                biased;
+                () = std::future::ready(()), if !waiting.is_empty() => {}
                 taken = self.asks.recv_many(&mut waiting, REQUESTS_PER_TURN_MAX) => {
                     if taken == 0 {
                         return Ok(());
@@ -293,9 +298,14 @@ impl<S: Store> Loop<S> {
             self.wake_at = None;
             self.apply(&mut turn, Event::TimeReached);
         }
-        for ask in waiting.drain(..) {
+        let mut left = std::mem::take(waiting).into_iter();
+        for ask in left.by_ref() {
             self.decide(&mut turn, ask)?;
+            if turn.decisions.len() > DECISIONS_PER_TURN_MAX {
+                break;
+            }
         }
+        waiting.extend(left);
         for decision in &turn.decisions {
             if let Some(op) = op_of(decision)? {
                 turn.ops.insert(op.key().clone(), op);

@@ -15,8 +15,9 @@ pub const VALUE_BYTES_MAX: usize = 32 * 1024;
 /// Most guards and ops of one transaction. Ten thousand jobs submitted at once are split.
 pub const OPS_MAX: usize = 4096;
 
-/// Most bytes of keys and values in one transaction; below etcd's request limit of 1.5 MiB.
-pub const TRANSACTION_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of keys and values in one transaction: when the largest rack falls silent, each of its phones and
+/// their jobs change at once, and half of that would be a farm that contradicts itself.
+pub const TRANSACTION_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A group of transactions that become durable together, on top of a state.
 pub(crate) struct Plan<'s> {
