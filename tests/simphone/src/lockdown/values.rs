@@ -26,6 +26,7 @@ const TOLD_TO_STRANGERS: &[&str] = &[
     "DieID",
     "HardwareModel",
     "HasSiDP",
+    "HoldfastSimulated",
     "HostAttached",
     "HumanReadableProductVersionString",
     "PartitionType",
@@ -162,6 +163,8 @@ fn identity(phone: &Phone) -> Value {
         ("HardwareModel", model.hardware_model.into()),
         ("HardwarePlatform", format!("t{:04x}", model.chip_id).into()),
         ("HasSiDP", true.into()),
+        // No real phone has this key: by it every tool of the farm knows and says that the phone is simulated.
+        ("HoldfastSimulated", true.into()),
         ("HumanReadableProductVersionString", who.ios.to_string().into()),
         ("InternationalMobileEquipmentIdentity", "000000000000000".into()),
         ("MLBSerialNumber", format!("{}MLB", who.serial_number).into()),
