@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use holdfast_store::sled::{export, import};
@@ -56,6 +57,28 @@ async fn a_second_opener_is_told_who_holds_the_folder() {
     store.close().await.unwrap();
     assert!(matches!(store.get(&key("job/1")).await, Err(StoreError::Stopped { .. })));
     SledStore::open(home.path()).await.unwrap();
+}
+
+#[test]
+fn a_closed_store_lets_go_although_children_are_being_started() {
+    let home = tempfile::tempdir().unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::process::Command::new("true").status().unwrap();
+            }
+        });
+        let opened: Result<(), StoreError> =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(async {
+                for _ in 0..200 {
+                    SledStore::open(home.path()).await?.close().await?;
+                }
+                Ok(())
+            });
+        done.store(true, Ordering::Relaxed);
+        opened.unwrap();
+    });
 }
 
 #[tokio::test]

@@ -23,7 +23,17 @@ const COPIES_MAX: usize = 3;
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Folder {
+    /// Unlocked in so many words: a child process that is just being started shares the open file until
+    /// it runs its own program, and closing our side alone would leave the lock with it.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(error = &error as &dyn std::error::Error, "could not unlock the store's folder");
+        }
+    }
 }
 
 impl Folder {
@@ -31,7 +41,7 @@ impl Folder {
     pub(super) fn lock(path: &Path) -> Result<Self, StoreError> {
         fs::create_dir_all(path).map_err(StoreError::file("create the store's folder", path))?;
         let lock = take_lock(path)?;
-        let folder = Self { path: path.to_owned(), _lock: lock };
+        let folder = Self { path: path.to_owned(), lock };
         folder.settle()?;
         Ok(folder)
     }
