@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use holdfast_simphone::identity::IosVersion;
 use holdfast_simphone::rack::{Rack, RackConfig};
+use holdfast_simphone::scenario::Scenario;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -15,7 +16,7 @@ use tracing_subscriber::EnvFilter;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// How many phones; with a scenario that lists phones, at most so many of them
+    /// How many phones; of a scenario that lists phones, the first so many, then the first again
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=500))]
     phones: Option<u16>,
     /// Which iOS they run where the scenario says nothing else
@@ -52,11 +53,13 @@ async fn serve(arguments: Arguments) -> anyhow::Result<()> {
     let mut stop = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
 
+    let scenario = arguments.scenario.as_deref().map_or_else(|| Ok(Scenario::default()), Scenario::load)?;
     let config = RackConfig {
         listen: arguments.listen,
         socket: arguments.socket.clone(),
+        control: arguments.control,
         data: arguments.data,
-        ..RackConfig::of(usize::from(arguments.phones.unwrap_or(1)), arguments.ios)
+        ..RackConfig::of_scenario(scenario, arguments.phones.map(usize::from), arguments.ios)
     };
     let phones = config.phones.len();
     let running = Rack::start(config).await?;

@@ -227,11 +227,16 @@ impl Phone {
         self.lock().boot.ended.clone()
     }
 
-    /// Ends the current boot with everything that runs, and begins the next.
+    /// Ends the current boot with everything that runs, and begins the next. A passcode must be entered again.
     pub fn boot_again(&self) {
         let next = Boot::start(self.clock.now());
         let boot_id = next.id.clone();
-        let last = self.change(|state| std::mem::replace(&mut state.boot, next));
+        let last = self.change(|state| {
+            if state.passcode == Passcode::Unlocked {
+                state.passcode = Passcode::Locked;
+            }
+            std::mem::replace(&mut state.boot, next)
+        });
         last.ended.cancel();
         self.lockdown.ports.close_all();
         self.events.record(Event::Booted { boot_id });

@@ -1,14 +1,18 @@
 //! What a rack is to be made of, and making its phones. Running it is in [`rack`](crate::rack).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use tokio::sync::mpsc;
 
+use crate::behave::Behaviour;
 use crate::framing;
 use crate::identity::{Identity, IosVersion, MODELS, Model};
+use crate::inflict::Fault;
 use crate::phone::{Phone, PowerRequest, State};
 use crate::rack::StartError;
+use crate::scenario::{Planned, Scenario};
 use crate::usbmux::PairRecords;
 
 /// Whether a phone trusts the rack's computer from the start.
@@ -42,6 +46,8 @@ pub struct PhonePlan {
     pub pairedness: Pairedness,
     /// Whether it is plugged in.
     pub presence: Presence,
+    /// What is done to it before it is plugged in.
+    pub begins_with: Vec<Fault>,
 }
 
 /// What a rack is to be.
@@ -51,13 +57,33 @@ pub struct RackConfig {
     pub listen: Option<SocketAddr>,
     /// A path for the usbmuxd socket.
     pub socket: Option<PathBuf>,
+    /// A path for the [control](crate::control) socket.
+    pub control: Option<PathBuf>,
     /// Where the phones' files are; `None` makes a temporary folder that goes with the rack.
     pub data: Option<PathBuf>,
     /// The phones.
     pub phones: Vec<PhonePlan>,
+    /// What the launches of each app do, by bundle id, on every phone.
+    pub apps: BTreeMap<String, Behaviour>,
+    /// What goes wrong, and when.
+    pub faults: Vec<Planned>,
 }
 
 impl RackConfig {
+    /// The phones, apps and faults of a scenario. Of its phones, so many are taken as `phones` says, from the
+    /// beginning again when there are not enough; all of them once when it says nothing.
+    #[must_use]
+    pub fn of_scenario(scenario: Scenario, phones: Option<usize>, ios: IosVersion) -> Self {
+        let plain = Self::of(phones.unwrap_or(1), ios);
+        let listed = scenario.plans(ios);
+        let taken = match (listed, phones) {
+            (None, _) => plain.phones.clone(),
+            (Some(plans), None) => plans,
+            (Some(plans), Some(count)) => plans.into_iter().cycle().take(count).collect(),
+        };
+        Self { phones: taken, apps: scenario.apps, faults: scenario.faults, ..plain }
+    }
+
     /// So many phones with this iOS, models in turn, on a free port of the loopback address.
     #[must_use]
     pub fn of(phones: usize, ios: IosVersion) -> Self {
@@ -74,7 +100,7 @@ impl PhonePlan {
     #[must_use]
     pub fn of(model: &'static Model, ios: IosVersion) -> Self {
         let (pairedness, presence) = (Pairedness::Paired, Presence::Attached);
-        Self { model, ios, name: None, pairedness, presence }
+        Self { model, ios, name: None, pairedness, presence, begins_with: Vec::new() }
     }
 }
 

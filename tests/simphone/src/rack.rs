@@ -13,12 +13,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::cable::{Attachment, Cable};
+use crate::control;
 use crate::framing::dict;
+use crate::inflict::inflict;
 use crate::lockdown;
 use crate::phone::Phone;
 use crate::plan::{Presence, build};
 use crate::seat::{self, Inbox, Order, Seat};
 use crate::service::BoxStream;
+use crate::trigger;
 use crate::usbmux::{self, PairRecords};
 
 pub use crate::plan::{Pairedness, PhonePlan, RackConfig};
@@ -136,11 +139,20 @@ impl Rack {
         let mut running =
             RunningRack { rack, address: None, tasks, socket_files: Vec::new(), _own_folder: own_folder };
         for (seat, plan) in running.rack.seats.iter().zip(&config.phones) {
+            for (bundle_id, behaviour) in &config.apps {
+                seat.phone().processes.set_behaviour(bundle_id, behaviour.clone());
+            }
+            for fault in &plan.begins_with {
+                let wrong = |error| std::io::Error::new(std::io::ErrorKind::InvalidInput, error);
+                let doing = format!("preparing phone {}", seat.phone().identity.udid);
+                inflict(&running.rack, seat, fault).await.map_err(wrong).map_err(StartError::when(doing))?;
+            }
             if plan.presence == Presence::Attached {
                 seat.order(Order::Attach).await;
             }
         }
         running.listen(&config).await?;
+        running.plan_faults(&config);
         Ok(running)
     }
 
@@ -346,18 +358,39 @@ impl RunningRack {
             }));
         }
         if let Some(path) = &config.socket {
-            let listener = self.bind_unix(path)?;
-            let rack = Arc::clone(&self.rack);
-            self.tasks.spawn(until_closing(Arc::clone(&rack), async move {
-                loop {
-                    match listener.accept().await {
-                        Ok((stream, _)) => serve(&rack, Box::new(stream)),
-                        Err(error) => pause_after(&error).await,
-                    }
-                }
-            }));
+            self.accept_unix(path, serve)?;
+        }
+        if let Some(path) = &config.control {
+            self.accept_unix(path, serve_control)?;
         }
         Ok(())
+    }
+
+    fn accept_unix(&mut self, path: &PathBuf, serve: fn(&Arc<Rack>, BoxStream)) -> Result<(), StartError> {
+        let listener = self.bind_unix(path)?;
+        let rack = Arc::clone(&self.rack);
+        self.tasks.spawn(until_closing(Arc::clone(&rack), async move {
+            loop {
+                match listener.accept().await {
+                    Ok((stream, _)) => serve(&rack, Box::new(stream)),
+                    Err(error) => pause_after(&error).await,
+                }
+            }
+        }));
+        Ok(())
+    }
+
+    fn plan_faults(&self, config: &RackConfig) {
+        for planned in &config.faults {
+            let positions = match planned.phone {
+                Some(position) => position..position + 1,
+                None => 0..self.rack.seats.len(),
+            };
+            for position in positions {
+                let rack = Arc::clone(&self.rack);
+                self.tasks.spawn(trigger::run(rack, position, planned.when.clone(), planned.inflict.clone()));
+            }
+        }
     }
 
     fn bind_unix(&mut self, path: &PathBuf) -> Result<UnixListener, StartError> {
@@ -402,6 +435,20 @@ fn serve(rack: &Arc<Rack>, client: BoxStream) {
         };
         if let Err(error) = result {
             tracing::debug!(%error, "a client of the usbmuxd socket was cut off");
+        }
+    });
+}
+
+fn serve_control(rack: &Arc<Rack>, client: BoxStream) {
+    let rack = Arc::clone(rack);
+    tokio::spawn(async move {
+        let closing = rack.closing.clone();
+        let result = tokio::select! {
+            () = closing.cancelled() => Ok(()),
+            result = control::serve(client, rack) => result,
+        };
+        if let Err(error) = result {
+            tracing::debug!(%error, "a client of the control socket was cut off");
         }
     });
 }
