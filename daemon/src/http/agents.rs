@@ -1,0 +1,266 @@
+//! What agents say and fetch: sync by version, held back until there is news, and blobs by hash. Nothing is
+//! confirmed that is not on disk.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Body as RawBody;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use holdfast_scheduler::Event;
+use holdfast_wire::api::{CrashView, Problem};
+use holdfast_wire::crash::CrashOrigin;
+use holdfast_wire::id::{BlobHash, EntryId, RackId, StartId};
+use holdfast_wire::outcome::AttemptReport;
+use holdfast_wire::sync::{
+    ENTRIES_PER_SYNC_MAX, OutboxEntry, OutboxItem, PHONES_PER_RACK_MAX, PROTOCOL, RefusedEntry, SyncReply, SyncRequest,
+    Version,
+};
+
+use super::problem::{Body, Path, Refusal};
+use super::state::App;
+use crate::blobs::Presence;
+use crate::farm::{AgentSpoke, Ask};
+
+/// What is known of each agent between its requests.
+#[derive(Debug, Default)]
+pub struct Agents {
+    seats: Mutex<BTreeMap<RackId, Seat>>,
+}
+
+#[derive(Debug, Clone)]
+struct Seat {
+    start: StartId,
+    /// The newest request of that start.
+    newest: u64,
+    /// The version of the phone reports that has been taken in from that start.
+    phones: Version,
+}
+
+/// Whether a request is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Newest,
+    Overtaken,
+}
+
+impl Agents {
+    /// Notes a request. One that arrives behind a newer one of the same start is not to be looked at.
+    fn note(&self, request: &SyncRequest) -> Turn {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Seat { start: request.agent_start.clone(), newest: 0, phones: Version::default() };
+        let seat = seats.entry(request.rack.clone()).or_insert_with(new);
+        if seat.start != request.agent_start {
+            *seat = new();
+        }
+        if request.number <= seat.newest {
+            return Turn::Overtaken;
+        }
+        seat.newest = request.number;
+        Turn::Newest
+    }
+
+    /// The phone reports of the request are in the farm.
+    fn took(&self, request: &SyncRequest) {
+        let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        let seat = seats.get_mut(&request.rack).filter(|seat| seat.start == request.agent_start);
+        if let Some(seat) = seat {
+            seat.phones = seat.phones.max(request.phones_version);
+        }
+    }
+
+    /// The version of phone reports that may be confirmed.
+    fn phones_seen(&self, rack: &RackId) -> Version {
+        let seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
+        seats.get(rack).map_or(Version::default(), |seat| seat.phones)
+    }
+}
+
+/// One request of an agent: everything it has to say, answered with what changed for it.
+#[utoipa::path(post, path = "/agent/v1/sync", tag = "agents", request_body = SyncRequest,
+    responses((status = 200, body = SyncReply), (status = 409, body = Problem), (status = 422, body = Problem)))]
+pub async fn sync(State(app): State<App>, body: Body<SyncRequest>) -> Result<axum::Json<SyncReply>, Refusal> {
+    let request = body.value;
+    check(&request)?;
+    if app.agents.note(&request) == Turn::Overtaken {
+        let detail = format!("request {} came behind a newer one of this agent; it is not looked at", request.number);
+        return Err(Refusal::new(StatusCode::CONFLICT, "overtaken", "The request was overtaken", detail));
+    }
+    // Versions of another start of the daemon mean nothing here: everything is said again.
+    let same_start = request.daemon_start.as_ref() == Some(&app.start);
+    let seen = if same_start { request.orders_seen } else { Version::default() };
+    // An agent that knows another start sends only what changed since then, so its reports are not all there are.
+    let (confirmed, refused) = take_in(&app, &request).await?;
+    if same_start || request.daemon_start.is_none() {
+        app.agents.took(&request);
+    }
+    let news = !confirmed.is_empty() || !refused.is_empty() || !request.phones.is_empty() || !same_start;
+    let mut orders = app.farm.orders.follow(&request.rack);
+    if !news {
+        let wait = Duration::from_millis(request.wait_ms).min(app.timeouts.long_poll);
+        tokio::select! {
+            _changed = orders.wait_for(|orders| orders.version() > seen) => {}
+            () = tokio::time::sleep(wait) => {}
+            () = app.stopping.cancelled() => {}
+        }
+    }
+    let orders = orders.borrow();
+    Ok(axum::Json(SyncReply {
+        daemon_start: app.start.clone(),
+        now: app.clock.now(),
+        orders_version: orders.version(),
+        orders: orders.since(seen),
+        phones_seen: app.agents.phones_seen(&request.rack),
+        confirmed,
+        refused,
+    }))
+}
+
+fn check(request: &SyncRequest) -> Result<(), Refusal> {
+    if request.protocol > PROTOCOL {
+        let detail = format!(
+            "the agent speaks protocol {} and this daemon up to {PROTOCOL}; upgrade the daemon first",
+            request.protocol
+        );
+        return Err(Refusal::new(StatusCode::CONFLICT, "newer-protocol", "The agent is newer", detail));
+    }
+    if request.phones.len() > PHONES_PER_RACK_MAX {
+        return Err(Refusal::mistake("phones", format!("a rack has at most {PHONES_PER_RACK_MAX} phones")));
+    }
+    if request.entries.len() > ENTRIES_PER_SYNC_MAX {
+        let what = format!("at most {ENTRIES_PER_SYNC_MAX} at once; send the rest with the next request");
+        return Err(Refusal::mistake("entries", what));
+    }
+    Ok(())
+}
+
+/// Takes in what an agent says, and answers once all of it is on disk.
+async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<RefusedEntry>), Refusal> {
+    let rack = request.rack.clone();
+    let mut events: Vec<Event> = Vec::new();
+    let report = |report: &holdfast_wire::phone::PhoneReport| Event::PhoneReported {
+        rack: rack.clone(),
+        report: Box::new(report.clone()),
+    };
+    events.extend(request.phones.iter().map(report));
+    let (mut crashes, mut confirmed, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for OutboxEntry { id, what } in &request.entries {
+        let taken = match what {
+            OutboxItem::AttemptEnded { report } => {
+                keep_report(app, report.clone()).await.map(|kept| events.push(ended(&rack, report, kept)))
+            }
+            OutboxItem::CrashTaken { origin } => read_crash(app, origin).await.map(|crash| crashes.push(crash)),
+        };
+        match taken {
+            Ok(()) => confirmed.push(id.clone()),
+            // The daemon's own trouble passes; the entry is said again.
+            Err(refusal) if refusal.0.status >= 500 => return Err(refusal),
+            Err(refusal) => refused.push(RefusedEntry { id: id.clone(), reason: refusal.0.detail }),
+        }
+    }
+    events.push(Event::RackSynced { rack: rack.clone(), held: request.held.clone() });
+    let spoke = AgentSpoke { rack, agent_version: request.agent_version.clone(), events, crashes };
+    app.farm.ask(|answer| Ask::Agent { spoke: Box::new(spoke), answer }).await?;
+    app.farm.show_progress(request.progress.clone());
+    Ok((confirmed, refused))
+}
+
+fn ended(rack: &RackId, report: &AttemptReport, kept: BlobHash) -> Event {
+    Event::AttemptEnded {
+        rack: rack.clone(),
+        attempt: report.attempt,
+        phone: report.phone.clone(),
+        lease: report.lease,
+        end: report.end.clone(),
+        report: kept,
+    }
+}
+
+/// Keeps a whole report as a blob: the brain needs only its end.
+async fn keep_report(app: &App, report: AttemptReport) -> Result<BlobHash, Refusal> {
+    let blobs = app.blobs.clone();
+    off_the_runtime(move || {
+        let bytes = serde_json::to_vec(&report).map_err(|error| Refusal::trouble(error.to_string()))?;
+        Ok(blobs.keep(&bytes)?.hash)
+    })
+    .await
+}
+
+/// Reads a crash file that is on disk. One that cannot be read is kept and listed as such.
+async fn read_crash(app: &App, origin: &CrashOrigin) -> Result<CrashView, Refusal> {
+    let read = crate::crashes::read(&app.blobs, origin.id).await?.ok_or_else(|| {
+        // Not the agent's mistake for good: it puts the bytes and says the entry again.
+        let detail = format!("crash {} is not here; put its bytes under /agent/v1/blobs first", origin.id);
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "blob-missing", "The bytes are not here", detail)
+    })?;
+    Ok(crate::crashes::view(origin.clone(), read.bytes.len() as u64, &read.report))
+}
+
+/// Whether the bytes of a hash are here.
+#[utoipa::path(head, path = "/agent/v1/blobs/{hash}", tag = "agents", params(("hash" = String, Path)),
+    responses((status = 200), (status = 404)))]
+pub async fn head_blob(State(app): State<App>, Path(hash): Path<BlobHash>) -> Result<Response, Refusal> {
+    match app.blobs.size(&hash)? {
+        Some(size) => Ok(([(header::CONTENT_LENGTH, size.to_string())], RawBody::empty()).into_response()),
+        None => Err(missing(&hash)),
+    }
+}
+
+/// The bytes of a hash.
+#[utoipa::path(get, path = "/agent/v1/blobs/{hash}", tag = "agents", params(("hash" = String, Path)),
+    responses((status = 200, content_type = "application/octet-stream"), (status = 404, body = Problem)))]
+pub async fn get_blob(State(app): State<App>, Path(hash): Path<BlobHash>) -> Result<Response, Refusal> {
+    stream_blob(&app, &hash).await
+}
+
+/// A blob as a streamed answer that no browser will ever run.
+pub(crate) async fn stream_blob(app: &App, hash: &BlobHash) -> Result<Response, Refusal> {
+    let path = app.blobs.path(hash);
+    let file = match tokio::fs::File::open(&path).await {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(missing(hash)),
+        Err(error) => return Err(Refusal::trouble(format!("cannot open blob {}: {error}", hash.short()))),
+    };
+    let size = file.metadata().await.map_err(|error| Refusal::trouble(error.to_string()))?.len();
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, size.to_string()),
+        (header::CONTENT_DISPOSITION, "attachment".to_owned()),
+        (header::CONTENT_SECURITY_POLICY, "sandbox".to_owned()),
+    ];
+    Ok((headers, RawBody::from_stream(tokio_util::io::ReaderStream::new(file))).into_response())
+}
+
+/// Keeps bytes under their hash.
+#[utoipa::path(put, path = "/agent/v1/blobs/{hash}", tag = "agents", params(("hash" = String, Path)),
+    request_body(content_type = "application/octet-stream"),
+    responses((status = 200), (status = 201), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 507, body = Problem)))]
+pub async fn put_blob(
+    State(app): State<App>,
+    Path(hash): Path<BlobHash>,
+    body: RawBody,
+) -> Result<StatusCode, Refusal> {
+    let stream = super::builds::patient(body, app.timeouts.upload_idle);
+    let kept = app.blobs.keep_stream(stream, app.limits.blob_bytes_max, Some(hash)).await?;
+    Ok(match kept.presence {
+        Presence::New => StatusCode::CREATED,
+        Presence::Known => StatusCode::OK,
+    })
+}
+
+fn missing(hash: &BlobHash) -> Refusal {
+    Refusal::not_found(format!("blob {}", hash.short()), "it was never put, or has been trimmed")
+}
+
+/// Runs what blocks on the disk or takes its time outside of the async threads.
+pub(crate) async fn off_the_runtime<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Refusal> + Send + 'static,
+) -> Result<T, Refusal> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(Refusal::trouble(format!("the work stopped: {error}"))),
+    }
+}

@@ -1,0 +1,76 @@
+//! Crashes: list, describe, raw bytes, text for people.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use holdfast_wire::api::{CrashView, Page, Problem};
+use holdfast_wire::id::CrashId;
+use serde::Serialize;
+
+use super::agents::stream_blob;
+use super::builds::by_prefix;
+use super::lists::Paging;
+use super::problem::{Path, Query, Refusal};
+use super::state::App;
+
+/// A crash with its whole report.
+#[derive(Debug, Serialize)]
+pub struct WholeCrash {
+    /// What lists show of it.
+    pub crash: CrashView,
+    /// What the file says: threads, images, how it ended.
+    pub report: holdfast_crash::Report,
+}
+
+/// Lists crashes, newest first.
+#[utoipa::path(get, path = "/api/v1/crashes", tag = "crashes", params(Paging),
+    responses((status = 200, body = Page<CrashView>), (status = 410, body = Problem), (status = 422, body = Problem)))]
+pub async fn list(State(app): State<App>, Query(paging): Query<Paging>) -> Result<Json<Page<CrashView>>, Refusal> {
+    let snapshot = app.farm.snapshot();
+    let page = app.listings.crashes.page(
+        &paging,
+        || snapshot.crashes_newest.iter().map(|(_, id)| *id).collect(),
+        |id| snapshot.crashes.get(id).map(|crash| (**crash).clone()),
+    )?;
+    Ok(Json(page))
+}
+
+/// Describes a crash, by its id or enough of its beginning: `crash` as in lists, `report` as read from the file.
+#[utoipa::path(get, path = "/api/v1/crashes/{id}", tag = "crashes", params(("id" = String, Path)),
+    responses((status = 200, description = "`crash` (CrashView) and `report` (what the file says)"),
+        (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn describe(State(app): State<App>, Path(id): Path<String>) -> Result<Json<WholeCrash>, Refusal> {
+    Ok(Json(whole(&app, &id).await?))
+}
+
+/// The bytes as the phone wrote them.
+#[utoipa::path(get, path = "/api/v1/crashes/{id}/raw", tag = "crashes", params(("id" = String, Path)),
+    responses((status = 200, content_type = "application/octet-stream"), (status = 404, body = Problem)))]
+pub async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+    stream_blob(&app, &find(&app, &id)?.origin.id.into()).await
+}
+
+/// The report as text for people.
+#[utoipa::path(get, path = "/api/v1/crashes/{id}/text", tag = "crashes", params(("id" = String, Path)),
+    responses((status = 200, content_type = "text/plain"), (status = 404, body = Problem)))]
+pub async fn text(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+    let whole = whole(&app, &id).await?;
+    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+    Ok((kind, holdfast_crash::render_text(&whole.report)).into_response())
+}
+
+/// A crash with its report, read anew.
+pub(crate) async fn whole(app: &App, id: &str) -> Result<WholeCrash, Refusal> {
+    let crash = find(app, id)?;
+    let read = crate::crashes::read(&app.blobs, crash.origin.id).await?;
+    let read = read.ok_or_else(|| Refusal::trouble(format!("the bytes of crash {id} are gone from the disk")))?;
+    Ok(WholeCrash { crash, report: read.report })
+}
+
+fn find(app: &App, text: &str) -> Result<CrashView, Refusal> {
+    let snapshot = app.farm.snapshot();
+    let id: CrashId = by_prefix(snapshot.crashes.keys().map(|id| (id.to_string(), *id)), text, "crash")?;
+    let found = snapshot.crashes.get(&id).map(|crash| (**crash).clone());
+    found.ok_or_else(|| Refusal::not_found(format!("crash {text:?}"), "`holdfast crash list` shows what there is"))
+}

@@ -1,0 +1,246 @@
+//! Jobs: submit, list, describe, cancel, explain. A request becomes a job that cannot be wrong, or a list of every
+//! mistake in it; nobody checks again afterwards.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use holdfast_scheduler::{AttemptRecord, Event};
+use holdfast_wire::api::{Explanation, IDEMPOTENCY_KEY, JobRequest, JobView, Mistake, Page, Problem};
+use holdfast_wire::case::Case;
+use holdfast_wire::id::{BlobHash, JobId};
+use holdfast_wire::job::{JobClass, JobSpec, JobState};
+use holdfast_wire::outcome::{AttemptReport, CaseResult};
+use serde::Deserialize;
+
+use super::agents::off_the_runtime;
+use super::lists::Paging;
+use super::problem::{Body, Path, Query, Refusal};
+use super::state::App;
+use crate::farm::{Ask, Submitted};
+use crate::snapshot::Snapshot;
+
+/// Longest idempotency key, bytes.
+const KEY_BYTES_MAX: usize = 128;
+
+/// Cases of one job, at most: the job's record, which repeats them, must stay small.
+const CASES_MAX: usize = 50;
+
+/// Bytes of a job's description, at most: with its attempts it must fit a record of the store.
+const SPEC_BYTES_MAX: usize = 16 * 1024;
+
+/// Submits a job. With an `Idempotency-Key`, sending it again gives the same job.
+#[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = JobRequest,
+    params(("Idempotency-Key" = Option<String>, Header, description = "up to 128 printable characters")),
+    responses((status = 201, body = JobView), (status = 200, body = JobView), (status = 422, body = Problem),
+        (status = 429, body = Problem), (status = 503, body = Problem)))]
+pub async fn submit(
+    State(app): State<App>,
+    headers: HeaderMap,
+    body: Body<JobRequest>,
+) -> Result<(StatusCode, Json<JobView>), Refusal> {
+    let key = idempotency_key(&headers)?;
+    let snapshot = app.farm.snapshot();
+    let spec = Box::new(spec_of(&app, &snapshot, body.value)?);
+    if snapshot.queue.len() >= app.limits.jobs_waiting_max {
+        let detail = format!("{} jobs wait already; send this one later", snapshot.queue.len());
+        return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue-full", "Too many jobs wait", detail));
+    }
+    let body_hash = BlobHash::new(*blake3::hash(&body.bytes).as_bytes());
+    let key = key.map(|key| (key, body_hash));
+    let submitted = app.farm.ask(|answer| Ask::Submit { spec, key, answer }).await?;
+    let (status, job) = match submitted {
+        Submitted::New(job) => (StatusCode::CREATED, job),
+        Submitted::Before(job) => (StatusCode::OK, job),
+        Submitted::OtherBody(job) => {
+            let what = format!("was used for another request, which became {job}; take a new key for a new job");
+            return Err(Refusal::mistake("Idempotency-Key", what));
+        }
+    };
+    Ok((status, Json(view(&app, job, Detail::Short).await?)))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let good = value.to_str().ok().filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
+    match good {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => {
+            Err(Refusal::mistake("Idempotency-Key", format!("has 1 to {KEY_BYTES_MAX} printable characters")))
+        }
+    }
+}
+
+/// The checked job, or every mistake in the request.
+fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpec, Refusal> {
+    let mut mistakes = Vec::new();
+    let mut wrong = |place: String, what: String| mistakes.push(Mistake { place, what });
+    let build = snapshot.builds.get(&request.build);
+    if build.is_none() {
+        let what = format!("the farm has no build {}; upload it first", request.build.short());
+        wrong("build".to_owned(), what);
+    }
+    let mut cases: Vec<Case> = Vec::new();
+    for (place, name) in request.cases.iter().enumerate() {
+        match app.cases.iter().find(|case| case.name == *name) {
+            Some(case) => cases.push(case.clone()),
+            None => {
+                let known: Vec<&str> = app.cases.iter().map(|case| case.name.as_str()).collect();
+                wrong(format!("cases[{place}]"), format!("there is no case {name}; there are: {}", known.join(", ")));
+            }
+        }
+    }
+    for (place, case) in request.inline_cases.iter().enumerate() {
+        for mistake in case.mistakes() {
+            wrong(format!("inline_cases[{place}]"), mistake);
+        }
+    }
+    cases.extend(request.inline_cases);
+    if !(1..=CASES_MAX).contains(&cases.len()) && request.cases.is_empty() {
+        wrong("cases".to_owned(), format!("a job runs 1 to {CASES_MAX} cases"));
+    }
+    let wants = &request.requirements;
+    if let (Some(minimum), Some(maximum)) = (&wants.os_min, &wants.os_max)
+        && !minimum.is_at_most(maximum)
+    {
+        wrong("requirements.os_min".to_owned(), format!("{minimum} is above os_max {maximum}; no phone can be both"));
+    }
+    let now = app.clock.now();
+    if let Some(start_by) = request.start_by.filter(|start_by| *start_by <= now) {
+        wrong("start_by".to_owned(), format!("{start_by} is over already; it is {now}"));
+    }
+    let (Some(build), true) = (build, mistakes.is_empty()) else { return Err(Refusal::mistakes(mistakes)) };
+    let spec = JobSpec {
+        class: request.class,
+        build: build.identity.clone(),
+        cases,
+        requirements: request.requirements,
+        priority: request.priority,
+        owner: request.owner,
+        start_by: request.start_by,
+    };
+    let size = serde_json::to_vec(&spec).map_or(usize::MAX, |bytes| bytes.len());
+    if size > SPEC_BYTES_MAX {
+        let what = format!("describes itself in {size} bytes, and at most {SPEC_BYTES_MAX} are kept; split the job");
+        return Err(Refusal::mistake("(the whole request)", what));
+    }
+    Ok(spec)
+}
+
+/// Which jobs a list shows.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Filter {
+    /// Only this class.
+    class: Option<JobClass>,
+    /// Only jobs in this state.
+    state: Option<StateFilter>,
+    /// Entries of this page, 1 to 200; 50 unless said.
+    limit: Option<usize>,
+    /// The `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// A state to look for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StateFilter {
+    /// Waiting.
+    Queued,
+    /// Holding a phone.
+    Running,
+    /// Over.
+    Ended,
+}
+
+/// Lists jobs: running first, then waiting in the order of service, then ended, newest first.
+#[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(Filter),
+    responses((status = 200, body = Page<JobView>), (status = 410, body = Problem), (status = 422, body = Problem)))]
+pub async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Result<Json<Page<JobView>>, Refusal> {
+    let snapshot = app.farm.snapshot();
+    let wanted = |id: &JobId| {
+        snapshot.jobs.get(id).is_some_and(|job| {
+            let state = match job.state {
+                JobState::Queued => StateFilter::Queued,
+                JobState::Running { .. } => StateFilter::Running,
+                JobState::Ended { .. } => StateFilter::Ended,
+            };
+            filter.class.is_none_or(|class| class == job.spec.class)
+                && filter.state.is_none_or(|wanted| wanted == state)
+        })
+    };
+    let paging = Paging { limit: filter.limit, cursor: filter.cursor.clone() };
+    let page = app.listings.jobs.page(
+        &paging,
+        || snapshot.listed().filter(wanted).collect(),
+        |id| snapshot.job(*id, |_| Vec::new()),
+    )?;
+    Ok(Json(page))
+}
+
+/// Describes a job with its attempts and what their cases showed.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 200, body = JobView), (status = 404, body = Problem)))]
+pub async fn describe(State(app): State<App>, Path(id): Path<JobId>) -> Result<Json<JobView>, Refusal> {
+    Ok(Json(view(&app, id, Detail::Whole).await?))
+}
+
+/// Takes a job back. One that is over stays as it is.
+#[utoipa::path(post, path = "/api/v1/jobs/{id}/cancel", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 200, body = JobView), (status = 404, body = Problem)))]
+pub async fn cancel(State(app): State<App>, Path(id): Path<JobId>) -> Result<Json<JobView>, Refusal> {
+    if !app.farm.snapshot().jobs.contains_key(&id) {
+        return Err(unknown(id));
+    }
+    let events = vec![Event::JobCancelled { job: id }];
+    app.farm.ask(|answer| Ask::Tell { events, answer }).await?;
+    Ok(Json(view(&app, id, Detail::Short).await?))
+}
+
+/// Says why a job waits, phone by phone.
+#[utoipa::path(get, path = "/api/v1/jobs/{id}/explain", tag = "jobs", params(("id" = String, Path)),
+    responses((status = 200, body = Explanation), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn explain(State(app): State<App>, Path(id): Path<JobId>) -> Result<Json<Explanation>, Refusal> {
+    let explanation = app.farm.ask(|answer| Ask::Explain { job: id, answer }).await?;
+    if let Some(explanation) = explanation {
+        return Ok(Json(explanation));
+    }
+    let snapshot = app.farm.snapshot();
+    let job = snapshot.jobs.get(&id).ok_or_else(|| unknown(id))?;
+    let words = match &job.state {
+        JobState::Queued => "has just begun to wait; ask again".to_owned(),
+        JobState::Running { phone, .. } => format!("does not wait: it runs on phone {phone}"),
+        JobState::Ended { outcome, .. } => format!("does not wait: it is {}", outcome.as_str()),
+    };
+    Err(Refusal::new(StatusCode::CONFLICT, "not-waiting", "The job does not wait", format!("{id} {words}")))
+}
+
+/// How much of a job is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Without what the cases showed.
+    Short,
+    /// With it: the reports are read from disk.
+    Whole,
+}
+
+/// A job for readers.
+pub(crate) async fn view(app: &App, id: JobId, detail: Detail) -> Result<JobView, Refusal> {
+    let (snapshot, blobs) = (app.farm.snapshot(), app.blobs.clone());
+    let found = match detail {
+        Detail::Short => snapshot.job(id, |_| Vec::new()),
+        Detail::Whole => off_the_runtime(move || Ok(snapshot.job(id, |attempt| cases_of(&blobs, attempt)))).await?,
+    };
+    found.ok_or_else(|| unknown(id))
+}
+
+/// What the cases of an attempt showed, from its report; nothing while there is none.
+fn cases_of(blobs: &crate::blobs::Blobs, attempt: &AttemptRecord) -> Vec<CaseResult> {
+    let report = attempt.ended.as_ref().and_then(|ended| ended.report);
+    let bytes = report.and_then(|report| blobs.read(&report).ok().flatten());
+    let report: Option<AttemptReport> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    report.map(|report| report.cases).unwrap_or_default()
+}
+
+fn unknown(id: JobId) -> Refusal {
+    Refusal::not_found(format!("job {id}"), "`holdfast job list` shows what there is")
+}

@@ -1,0 +1,25 @@
+//! The API: one file per resource, each parse → request to the loop or look at the picture → answer.
+//!
+//! | module | serves |
+//! |---|---|
+//! | [`agents`] | `/agent/v1/…`: what agents say and fetch |
+//! | [`builds`], [`jobs`], [`phones`], [`racks`], [`crashes`], [`cases`] | `/api/v1/…` |
+//! | [`changes`] | the change stream |
+//! | [`health`] | whether the daemon is well, and its metrics |
+//! | [`problem`] | how a refusal looks |
+//! | [`lists`] | lists that do not shift |
+//! | [`router`] | all of it together, with limits and headers |
+
+pub mod agents;
+pub mod builds;
+pub mod cases;
+pub mod changes;
+pub mod crashes;
+pub mod health;
+pub mod jobs;
+pub mod lists;
+pub mod phones;
+pub mod problem;
+pub mod racks;
+pub mod router;
+pub mod state;

@@ -1,0 +1,175 @@
+//! RFC 9457 problems: what every refused request is answered with.
+
+use axum::Json;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{FromRequest, Request};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use holdfast_wire::api::{Mistake, Problem};
+use serde::de::DeserializeOwned;
+
+use crate::blobs::BlobError;
+use crate::builds::ArchiveError;
+use crate::farm::Stopping;
+
+/// A refusal on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal(pub Problem);
+
+impl Refusal {
+    /// A problem of a kind: `kind` is the end of its stable name.
+    pub fn new(status: StatusCode, kind: &str, title: &str, detail: impl Into<String>) -> Self {
+        Self(Problem {
+            kind: format!("urn:holdfast:{kind}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            mistakes: Vec::new(),
+        })
+    }
+
+    /// What was named is not there.
+    pub fn not_found(what: impl std::fmt::Display, mend: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "Not found", format!("there is no {what}; {mend}"))
+    }
+
+    /// The request is wrong in one place.
+    pub fn mistake(place: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::mistakes(vec![Mistake { place: place.into(), what: what.into() }])
+    }
+
+    /// The request is wrong in these places.
+    pub fn mistakes(mistakes: Vec<Mistake>) -> Self {
+        let detail = match mistakes.len() {
+            1 => "the request has a mistake; mend it and send it again".to_owned(),
+            count => format!("the request has {count} mistakes; mend them and send it again"),
+        };
+        let mut refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "mistakes", "The request has mistakes", detail);
+        refusal.0.mistakes = mistakes;
+        refusal
+    }
+
+    /// The daemon's own trouble; the details are in its log.
+    pub fn trouble(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "trouble", "The daemon has trouble", detail)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self.0)).into_response();
+        let kind = HeaderValue::from_static("application/problem+json");
+        response.headers_mut().insert(header::CONTENT_TYPE, kind);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<Stopping> for Refusal {
+    fn from(stopping: Stopping) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "The daemon is stopping", stopping.to_string())
+    }
+}
+
+impl From<BlobError> for Refusal {
+    fn from(error: BlobError) -> Self {
+        let (status, kind, title) = match &error {
+            BlobError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The upload is too large"),
+            BlobError::OtherBytes { .. } => (StatusCode::CONFLICT, "other-bytes", "The bytes have another hash"),
+            BlobError::BrokenOff { .. } => (StatusCode::BAD_REQUEST, "broken-off", "The upload broke off"),
+            BlobError::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The daemon's disk is full"),
+            BlobError::Disk { .. } => {
+                tracing::error!(error = %Chain(&error), "the disk does not serve");
+                (StatusCode::INTERNAL_SERVER_ERROR, "disk", "The daemon's disk does not serve")
+            }
+        };
+        Self::new(status, kind, title, error.to_string())
+    }
+}
+
+impl From<ArchiveError> for Refusal {
+    fn from(error: ArchiveError) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-archive", "The archive is refused", error.to_string())
+    }
+}
+
+/// An error with everything beneath it, for logs.
+pub struct Chain<'a>(pub &'a dyn std::error::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            write!(f, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+/// A JSON body whose mistakes are told with line, column and path.
+#[derive(Debug)]
+pub struct Body<T> {
+    /// What it says.
+    pub value: T,
+    /// The bytes themselves.
+    pub bytes: Bytes,
+}
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
+        let mut reader = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
+            let path = error.path().to_string();
+            let inner = error.into_inner();
+            let at = format!("line {}, column {}", inner.line(), inner.column());
+            let place = if path == "." { at } else { format!("{path} ({at})") };
+            Refusal::mistake(place, inner.to_string())
+        })?;
+        reader.end().map_err(|error| Refusal::mistake("after the document", error.to_string()))?;
+        Ok(Self { value, bytes })
+    }
+}
+
+fn too_large(rejection: BytesRejection) -> Refusal {
+    let (status, detail) = (rejection.status(), rejection.body_text());
+    if status == StatusCode::PAYLOAD_TOO_LARGE {
+        Refusal::new(status, "too-large", "The request is too large", "the request is too large; send less at once")
+    } else {
+        Refusal::new(StatusCode::BAD_REQUEST, "broken-off", "The request broke off", detail)
+    }
+}
+
+/// A query whose mistakes are told.
+#[derive(Debug)]
+pub struct Query<T>(pub T);
+
+impl<T: DeserializeOwned, S: Send + Sync> axum::extract::FromRequestParts<S> for Query<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Refusal> {
+        let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
+        query.map(|query| Self(query.0)).map_err(|error| Refusal::mistake("query", error.body_text()))
+    }
+}
+
+/// A part of the path whose mistakes are told.
+#[derive(Debug)]
+pub struct Path<T>(pub T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> axum::extract::FromRequestParts<S> for Path<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Refusal> {
+        let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
+        path.map(|path| Self(path.0)).map_err(|error| Refusal::mistake("path", error.body_text()))
+    }
+}

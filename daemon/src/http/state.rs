@@ -1,0 +1,50 @@
+//! What every handler needs.
+
+use std::sync::Arc;
+
+use holdfast_wire::case::Case;
+use holdfast_wire::id::{BuildHash, CrashId, JobId, StartId};
+use tokio_util::sync::CancellationToken;
+
+use super::agents::Agents;
+use super::lists::Listings;
+use crate::blobs::Blobs;
+use crate::clock::Clock;
+use crate::config::{Limits, Timeouts};
+use crate::farm::Farm;
+
+/// Shared by all handlers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// The way to the loop.
+    pub farm: Farm,
+    /// Bytes by hash.
+    pub blobs: Blobs,
+    /// The one clock.
+    pub clock: Arc<Clock>,
+    /// The catalogue of cases.
+    pub cases: Arc<Vec<Case>>,
+    /// How much is too much.
+    pub limits: Limits,
+    /// How long is too long.
+    pub timeouts: Timeouts,
+    /// This start of the daemon.
+    pub start: StartId,
+    /// What is known of agents between their requests.
+    pub agents: Arc<Agents>,
+    /// Listings under way.
+    pub listings: Arc<AllListings>,
+    /// Ends long polls and streams when the daemon stops.
+    pub stopping: CancellationToken,
+}
+
+/// Listings under way, by what they list.
+#[derive(Debug, Default)]
+pub struct AllListings {
+    /// Of jobs.
+    pub jobs: Listings<JobId>,
+    /// Of crashes.
+    pub crashes: Listings<CrashId>,
+    /// Of builds.
+    pub builds: Listings<BuildHash>,
+}
