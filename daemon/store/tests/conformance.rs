@@ -285,12 +285,17 @@ proptest! {
 async fn refuses_what_is_too_large<E: Engine>() {
     let home = E::home();
     let store = E::open(&home).await;
+    let too_many = holdfast_store::TRANSACTION_BYTES_MAX / holdfast_store::VALUE_BYTES_MAX;
     let put = |index: usize, bytes: usize| Op::put(Key::new(format!("k{index}")).unwrap(), vec![0; bytes]);
     for (name, ops, words) in [
         ("value", vec![put(7, holdfast_store::VALUE_BYTES_MAX + 1)], "`k7`"),
         ("twice", vec![put(1, 0), Op::delete(Key::new("k1").unwrap())], "`k1` twice"),
         ("ops", (0..=holdfast_store::OPS_MAX).map(|index| put(index, 0)).collect(), "split the transaction"),
-        ("bytes", (0..40).map(|index| put(index, 32 * 1024)).collect(), "split the transaction"),
+        (
+            "bytes",
+            (0..=too_many).map(|index| put(index, holdfast_store::VALUE_BYTES_MAX)).collect(),
+            "split the transaction",
+        ),
     ] {
         let error = store.commit(vec![], ops).await.unwrap_err().to_string();
         assert!(error.contains(words), "{name}: {error}");
