@@ -6,6 +6,7 @@ pub mod changes;
 pub mod clock;
 pub mod config;
 pub mod farm;
+pub mod metrics;
 pub mod orders;
 pub mod records;
 pub mod snapshot;

@@ -233,14 +233,18 @@ mod tests {
     #[test]
     fn an_open_address_must_be_said_twice_and_is_warned_of() {
         let refused = parse(&format!("listen: 0.0.0.0:7433\n{REST}")).unwrap_err();
-        assert!(refused[0].starts_with("holdfastd.yaml:1:9: listen: 0.0.0.0:7433 is not a loopback"), "{refused:?}");
+        assert!(
+            refused[0].starts_with("holdfastd.yaml:1:9: listen: 0.0.0.0:7433 is not a loopback"),
+            "{refused:?}"
+        );
         let taken = parse(&format!("listen: 0.0.0.0:7433\nexpose: true\n{REST}")).unwrap();
         assert!(taken.warnings[0].contains("no login yet"));
     }
 
     #[test]
     fn every_number_out_of_range_is_told_at_once() {
-        let text = format!("listen: 127.0.0.1:0\n{REST}timeouts:\n  request_s: 0\nlimits:\n  jobs_waiting_max: 0\n");
+        let text =
+            format!("listen: 127.0.0.1:0\n{REST}timeouts:\n  request_s: 0\nlimits:\n  jobs_waiting_max: 0\n");
         let told = parse(&text).unwrap_err();
         let expected = [
             "holdfastd.yaml:8:21: limits.jobs_waiting_max: 0 is not in 1..=1000000",

@@ -29,13 +29,32 @@ pub fn load(file: &Path) -> Result<Loaded, Vec<Mistake>> {
     let policy = pools::read(&daemon.pools);
     let catalogue = cases::read(&daemon.cases);
     match (policy, catalogue) {
-        (Ok(policy), Ok(catalogue)) => Ok(Loaded { daemon, policy, catalogue }),
+        (Ok(policy), Ok(catalogue)) => match poll_mistake(&daemon, &policy) {
+            None => Ok(Loaded { daemon, policy, catalogue }),
+            Some(mistake) => Err(vec![mistake]),
+        },
         (policy, catalogue) => {
             let mut mistakes = policy.err().unwrap_or_default();
             mistakes.extend(catalogue.err().unwrap_or_default());
             Err(mistakes)
         }
     }
+}
+
+/// An agent whose request is held back does not speak; held too long, its rack would be taken to be gone.
+fn poll_mistake(daemon: &DaemonConfig, policy: &Policy) -> Option<Mistake> {
+    let (poll, silent) = (daemon.timeouts.long_poll, policy.rack_silent_after);
+    (poll * 2 > silent).then(|| Mistake {
+        file: daemon.pools.clone(),
+        position: None,
+        path: "rack_silent_after_s".to_owned(),
+        what: format!(
+            "{} s is less than twice timeouts.long_poll_s of holdfastd.yaml ({} s), so racks that are well would be \
+             taken to be gone; raise the one or lower the other",
+            silent.as_secs(),
+            poll.as_secs()
+        ),
+    })
 }
 
 /// What `--check-config` prints: one line per mistake or warning, or one line that all is well.
@@ -67,7 +86,25 @@ mod tests {
         let loaded = load(&file).unwrap();
         assert!(loaded.catalogue.get(&"cold-launch".parse().unwrap()).is_some());
         let crash = &loaded.policy.pools[0];
-        assert_eq!(crash.serves, [holdfast_wire::job::JobClass::Crash], "crash jobs have a pool of their own");
+        assert_eq!(
+            crash.serves,
+            [holdfast_wire::job::JobClass::Crash],
+            "crash jobs have a pool of their own"
+        );
+    }
+
+    #[test]
+    fn a_rack_may_be_silent_for_as_long_as_its_request_is_held_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("holdfastd.yaml");
+        let settings = "listen: 127.0.0.1:0\ndata: d\npools: p.yaml\ncases: c\ntimeouts:\n  long_poll_s: ";
+        let pools = "pools:\n  - name: all\n    serves: [idle]\n    rest: true\nrack_silent_after_s: 5\n";
+        std::fs::write(folder.path().join("p.yaml"), pools).unwrap();
+        std::fs::create_dir(folder.path().join("c")).unwrap();
+        for (poll, good) in [(2, true), (3, false)] {
+            std::fs::write(&file, format!("{settings}{poll}\n")).unwrap();
+            assert_eq!(check(&file).is_ok(), good, "{poll} s");
+        }
     }
 
     #[test]

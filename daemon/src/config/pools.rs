@@ -139,7 +139,10 @@ fn pool(raw: RawPool) -> Pool {
 fn pool_mistakes(source: &Source, pools: &[RawPool]) -> Vec<Mistake> {
     let mut mistakes = Vec::new();
     if pools.is_empty() {
-        mistakes.push(source.mistake("pools", "there is no pool, so no phone would get work; add one with `rest: true`"));
+        mistakes.push(
+            source
+                .mistake("pools", "there is no pool, so no phone would get work; add one with `rest: true`"),
+        );
     }
     let mut names = BTreeMap::new();
     let mut phones = BTreeMap::new();
@@ -157,7 +160,9 @@ fn pool_mistakes(source: &Source, pools: &[RawPool]) -> Vec<Mistake> {
         }
         if pool.serves.is_empty() {
             let words = JobClass::ALL.map(JobClass::as_str).join(", ");
-            mistakes.push(source.mistake(&at("serves"), format!("the pool serves no class; name some of {words}")));
+            mistakes.push(
+                source.mistake(&at("serves"), format!("the pool serves no class; name some of {words}")),
+            );
         }
         let listed = !(pool.phones.is_empty()
             && pool.racks.is_empty()

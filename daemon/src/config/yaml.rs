@@ -48,12 +48,17 @@ impl Source {
     /// # Errors
     /// A [`Mistake`] about the whole file when it cannot be read, is too large, or is no UTF-8 text.
     pub fn read(file: &Path) -> Result<Self, Mistake> {
-        let whole = |what: String| Mistake { file: file.to_owned(), position: None, path: String::new(), what };
+        let whole =
+            |what: String| Mistake { file: file.to_owned(), position: None, path: String::new(), what };
         let size = std::fs::metadata(file)
-            .map_err(|error| whole(format!("cannot be read ({error}); create it, or mend the path that names it")))?
+            .map_err(|error| {
+                whole(format!("cannot be read ({error}); create it, or mend the path that names it"))
+            })?
             .len();
         if size > FILE_BYTES_MAX {
-            return Err(whole(format!("has {size} bytes, and a configuration file has at most {FILE_BYTES_MAX}")));
+            return Err(whole(format!(
+                "has {size} bytes, and a configuration file has at most {FILE_BYTES_MAX}"
+            )));
         }
         let text = std::fs::read_to_string(file)
             .map_err(|error| whole(format!("cannot be read ({error}); save it as UTF-8 text")))?;
@@ -99,10 +104,13 @@ impl Source {
     }
 }
 
-/// serde_yaml repeats the place inside its text; the place is shown once, in front.
+/// serde_yaml repeats the place inside its text, or that of the container; it is shown once, in front.
 fn words(error: &serde_yaml::Error, path: &str) -> String {
     let text = error.to_string();
-    let text = text.strip_prefix(&format!("{path}: ")).unwrap_or(&text);
+    let text = match text.split_once(": ") {
+        Some((place, rest)) if !place.is_empty() && path.starts_with(place) => rest,
+        Some(_) | None => &text,
+    };
     let text = match text.rfind(" at line ") {
         Some(end) => &text[..end],
         None => text,
@@ -111,6 +119,8 @@ fn words(error: &serde_yaml::Error, path: &str) -> String {
         "; mend its spelling or take it out"
     } else if text.starts_with("missing field") {
         "; add it"
+    } else if text.starts_with("did not find expected") {
+        "; look for a bracket, quote or indentation that is wrong at or before this place"
     } else {
         ""
     };
@@ -206,13 +216,19 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_their_place_and_mend() {
         let table = [
-            ("racks:\n  - name: a\n    slots: many\n", "f.yaml:3:12: racks[0].slots: invalid type: string \"many\", expected u8"),
+            (
+                "racks:\n  - name: a\n    slots: many\n",
+                "f.yaml:3:12: racks[0].slots: invalid type: string \"many\", expected u8",
+            ),
             (
                 "racks:\n  - name: a\n    slot: 2\n",
                 "f.yaml:3:5: racks[0].slot: unknown field `slot`, expected `name` or `slots`; mend its spelling or take it out",
             ),
             ("racks:\n  - name: a\n", "f.yaml:2:5: racks[0]: missing field `slots`; add it"),
-            ("racks: [\n", "f.yaml:2:1: did not find expected node content while parsing a flow node"),
+            (
+                "racks: [\n",
+                "f.yaml:2:1: racks: did not find expected node content; look for a bracket, quote or indentation that is wrong at or before this place",
+            ),
         ];
         for (text, expected) in table {
             let mistake = Source::of("f.yaml", text).parse::<Sample>().unwrap_err();
