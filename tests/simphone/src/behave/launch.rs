@@ -82,7 +82,7 @@ pub async fn launch(phone: &Arc<Phone>, request: LaunchRequest) -> Result<Launch
     launch_app(phone, app, request).await
 }
 
-pub(super) async fn launch_app(
+async fn launch_app(
     phone: &Arc<Phone>,
     app: Arc<InstalledApp>,
     request: LaunchRequest,

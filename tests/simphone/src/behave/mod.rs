@@ -11,3 +11,7 @@ pub use launch::{LaunchError, LaunchRequest, Launched, OnRunning, StartState, ki
 pub use processes::{
     Ended, How, Kind, NOTICES_MAX, Process, Processes, SIGKILL, find_app, process, processes,
 };
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests;

@@ -48,7 +48,8 @@ impl Call {
     /// The answer of an object that has no such method.
     #[must_use]
     pub fn not_understood(&self) -> NsError {
-        self.refuse("the target does not respond to the selector")
+        let what = format!("Unable to invoke '{}' - it does not respond to the selector", self.selector);
+        NsError::new("DTXMessage", 1, &what)
     }
 
     fn refuse(&self, why: &str) -> NsError {

@@ -51,6 +51,8 @@ impl DeviceInfo {
             "machKernelName" => Object::from(format!("/mach.release.t{:04x}", phone.identity.model.chip_id)),
             "sysmonProcessAttributes" => names(sysmontap::PROCESS_ATTRIBUTES),
             "sysmonSystemAttributes" => names(sysmontap::SYSTEM_ATTRIBUTES),
+            // A simulated phone has no performance counters, no trace codes and no files outside its jails.
+            "kpepDatabase" | "traceCodesFile" | "directoryListingForPath:" => return Ok(None),
             _ => return Err(call.not_understood()),
         };
         Ok(Some(answer))

@@ -102,3 +102,7 @@ async fn latency(phone: &Phone) {
         tokio::time::sleep(latency).await;
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+mod tests;

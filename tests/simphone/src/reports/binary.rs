@@ -194,13 +194,13 @@ impl Binaries {
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-mod tests {
+pub(super) mod tests {
     use std::io::Read;
 
     use super::*;
 
     /// The executable of one of the committed builds.
-    pub(crate) fn mooring(folder: &Path) -> PathBuf {
+    pub(in crate::reports) fn mooring(folder: &Path) -> PathBuf {
         let ipa = Path::new(env!("CARGO_MANIFEST_DIR")).join("../builds/mooring-140.ipa");
         let mut archive = zip::ZipArchive::new(File::open(ipa).unwrap()).unwrap();
         let mut bytes = Vec::new();

@@ -14,3 +14,7 @@ pub use binary::{Binary, BinaryError, Function};
 pub use leave::{Death, STORM_MAX, leave, storm};
 pub use report::{Report, file_time, header_time};
 pub use store::{COUNT_LIMIT, Outcome, Reports};
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+mod tests;
