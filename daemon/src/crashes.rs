@@ -1,0 +1,125 @@
+//! Crash files as they arrive: bytes from the blobs, read by `daemon/crash`, shortened to what a list shows. A file
+//! that cannot be read is kept and listed as such. What a report says in full is worked out anew for each reader.
+
+use holdfast_crash::{Container, Malformed, Report};
+use holdfast_wire::api::CrashView;
+use holdfast_wire::crash::CrashOrigin;
+use holdfast_wire::id::CrashId;
+
+use crate::blobs::{BlobError, Blobs};
+
+/// Longest text of a list entry, in characters: a table cell, and a bound on what a hostile file puts into the store.
+const TEXT_CHARS_MAX: usize = 300;
+
+/// Faults of a file that its list entry names; the report names them all.
+const FAULTS_MAX: usize = 10;
+
+/// The kind that people are shown for a file of which nothing can be read.
+const UNREADABLE: &str = "unreadable";
+
+/// A crash file that was read.
+#[derive(Debug)]
+pub struct Read {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// What they say.
+    pub report: Report,
+}
+
+/// Reads a crash file that has been put; none when its bytes are not there. Off the async threads: a large file
+/// takes a while.
+///
+/// # Errors
+/// The disk does not serve.
+pub async fn read(blobs: &Blobs, id: CrashId) -> Result<Option<Read>, BlobError> {
+    let blobs = blobs.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let bytes = blobs.read(&id.into())?;
+        Ok(bytes.map(|bytes| {
+            let report = holdfast_crash::read(&bytes);
+            Read { bytes, report }
+        }))
+    });
+    reading.await.unwrap_or_else(|error| Err(BlobError::BrokenOff { what: error.to_string() }))
+}
+
+/// What lists show of a crash.
+pub fn view(origin: CrashOrigin, size_bytes: u64, report: &Report) -> CrashView {
+    let summary = holdfast_crash::summary(report);
+    let origin = CrashOrigin { size_bytes, path: short(&origin.path), ..origin };
+    CrashView {
+        origin,
+        kind: kind(report),
+        process: summary.process.as_deref().map(short),
+        bundle_id: summary.bundle_id.as_deref().map(short),
+        ended_by: Some(short(&summary.ended_by)),
+        top_frame: summary.top_in_app.as_deref().map(short),
+        captured_at: summary.at.map(|moment| moment.to_string()),
+        malformed: report.malformed.iter().take(FAULTS_MAX).map(|fault| short(&fault_words(fault))).collect(),
+    }
+}
+
+fn kind(report: &Report) -> String {
+    if report.container == Container::Unreadable {
+        return UNREADABLE.to_owned();
+    }
+    match serde_json::to_value(report.kind) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(_) | Err(_) => report.kind.words().to_owned(),
+    }
+}
+
+fn fault_words(fault: &Malformed) -> String {
+    format!("line {}, column {}: {}", fault.place.line, fault.place.column, fault.what)
+}
+
+fn short(text: &str) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+    use holdfast_wire::time::Time;
+
+    use super::*;
+
+    fn viewed(bytes: &[u8]) -> CrashView {
+        let origin = CrashOrigin {
+            id: CrashId::new(*blake3::hash(bytes).as_bytes()),
+            phone: "00008110-000A2D8E3C41801E".parse().unwrap(),
+            rack: "r1".parse().unwrap(),
+            path: "Mooring.ips".to_owned(),
+            size_bytes: 0,
+            collected_at: Time::from_unix_ms(0),
+            attempt: None,
+        };
+        view(origin, bytes.len() as u64, &holdfast_crash::read(bytes))
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_listed_as_such() {
+        let view = viewed(b"\xff\xfe\x00 nothing that a phone writes");
+        assert_eq!(view.kind, "unreadable");
+        assert!(view.malformed[0].starts_with("line 1, column 1: "), "{:?}", view.malformed);
+    }
+
+    #[test]
+    fn a_sound_file_is_listed_by_what_it_says() {
+        let view = viewed(include_bytes!("../crash/fixtures/watchdog_launch.ips"));
+        assert_eq!((view.kind.as_str(), view.process.as_deref()), ("crash", Some("Chat")));
+        assert_eq!(view.bundle_id.as_deref(), Some("example.holdfast.chat"));
+        assert!(view.origin.size_bytes > 1_000, "the bytes are counted here, not believed");
+        assert!(view.malformed.is_empty(), "{:?}", view.malformed);
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(short(&"é".repeat(TEXT_CHARS_MAX)), "é".repeat(TEXT_CHARS_MAX));
+        assert_eq!(short(&"é".repeat(TEXT_CHARS_MAX + 1)), format!("{}…", "é".repeat(TEXT_CHARS_MAX)));
+    }
+}
