@@ -1,2 +1,218 @@
-//! Entry point.
-fn main() {}
+//! The program `holdfastd`: arguments, configuration, wiring, exit code.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use holdfast_store::SledStore;
+use holdfast_wire::id::StartId;
+use holdfastd::blobs::Blobs;
+use holdfastd::clock::Clock;
+use holdfastd::config::{self, Loaded};
+use holdfastd::farm::Loop;
+use holdfastd::http::router::router;
+use holdfastd::http::state::App;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Exit code when the configuration has mistakes: mend it, a restart alone does not help.
+const BAD_CONFIGURATION: u8 = 78;
+
+/// The Holdfast daemon: schedules jobs onto the phones of all racks, and serves API and pages.
+#[derive(Debug, Parser)]
+#[command(name = "holdfastd", version)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Only check the configuration and everything it names, and print every mistake.
+    #[arg(long)]
+    check_config: bool,
+    /// Log as JSON, one object a line.
+    #[arg(long)]
+    log_json: bool,
+    /// Something else than serving.
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The store, while no daemon runs.
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Prints the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Writes everything in the store to a file: sorted, with a checksum.
+    Export {
+        /// Where to.
+        file: PathBuf,
+    },
+    /// Fills an empty store from an export.
+    Import {
+        /// From where.
+        file: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    log(&arguments);
+    if let Some(Command::Openapi) = arguments.command {
+        return ended(print_document());
+    }
+    if arguments.check_config {
+        return match config::check(&arguments.config) {
+            Ok(lines) => ended(print_lines(&lines)),
+            Err(lines) => {
+                complain(&lines);
+                ExitCode::from(BAD_CONFIGURATION)
+            }
+        };
+    }
+    let loaded = match config::load(&arguments.config) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            complain(&mistakes);
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return ended(Err(error).context("cannot start the async runtime")),
+    };
+    ended(runtime.block_on(async {
+        match arguments.command {
+            Some(Command::Store(command)) => store(&loaded, command).await,
+            Some(Command::Openapi) | None => serve(loaded).await,
+        }
+    }))
+}
+
+fn log(arguments: &Arguments) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let logger = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if arguments.log_json {
+        logger.json().init();
+    } else {
+        logger.init();
+    }
+}
+
+async fn serve(loaded: Loaded) -> anyhow::Result<()> {
+    for warning in &loaded.daemon.warnings {
+        tracing::warn!("{warning}");
+    }
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let data = &loaded.daemon.data;
+    std::fs::create_dir_all(data)
+        .with_context(|| format!("cannot make the data folder {}", data.display()))?;
+    let blobs = Blobs::open(&data.join("blobs"))?;
+    let store = SledStore::open(data.join("store")).await?;
+    let clock = Arc::new(Clock::default());
+    let (farm_loop, farm) = Loop::restore(store, loaded.policy, clock.clone()).await?;
+    let stopping = CancellationToken::new();
+    let app = App {
+        farm,
+        blobs,
+        clock,
+        cases: Arc::new(loaded.catalogue.cases().cloned().collect()),
+        limits: loaded.daemon.limits,
+        timeouts: loaded.daemon.timeouts,
+        start: start_id()?,
+        agents: Arc::default(),
+        listings: Arc::default(),
+        stopping: stopping.clone(),
+    };
+    let listen = loaded.daemon.listen;
+    let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+    let address = listener.local_addr().context("cannot tell the own address")?;
+    let mut running = tokio::spawn(farm_loop.run());
+    let stopped = stopping.clone();
+    let server = axum::serve(listener, router(app)).with_graceful_shutdown(stopped.cancelled_owned());
+    let mut server = tokio::spawn(server.into_future());
+    tracing::info!(%address, "serving");
+    writeln!(std::io::stdout(), "ready http://{address}").context("cannot tell that the daemon is ready")?;
+    tokio::select! {
+        _ = terminate.recv() => tracing::info!("asked to stop"),
+        _ = interrupt.recv() => tracing::info!("interrupted"),
+        // The loop ends by itself only when the store no longer serves: then nothing may be answered any more.
+        ended = &mut running => {
+            return ended.context("the loop stopped")?.context("the daemon stops; look at its disk and start it again");
+        }
+        ended = &mut server => return ended.context("the server stopped")?.context("the server stopped"),
+    }
+    stopping.cancel();
+    if tokio::time::timeout(loaded.daemon.timeouts.shutdown, server).await.is_err() {
+        tracing::warn!("some requests were still open and have been cut");
+    }
+    // With the server gone, nobody asks the loop any more, and it ends after its last turn.
+    match tokio::time::timeout(loaded.daemon.timeouts.shutdown, running).await {
+        Ok(ended) => ended.context("the loop stopped")?.context("the last turn was not recorded"),
+        Err(_) => Ok(()),
+    }
+}
+
+async fn store(loaded: &Loaded, command: StoreCommand) -> anyhow::Result<()> {
+    let folder = loaded.daemon.data.join("store");
+    let summary = match command {
+        StoreCommand::Export { file } => {
+            let store = SledStore::open(&folder).await?;
+            let writing =
+                std::fs::File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
+            let summary = holdfast_store::sled::export(&store, std::io::BufWriter::new(&writing))?;
+            writing.sync_all().with_context(|| format!("cannot sync {}", file.display()))?;
+            store.close().await?;
+            summary
+        }
+        StoreCommand::Import { file } => {
+            let reading =
+                std::fs::File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
+            holdfast_store::sled::import(&folder, std::io::BufReader::new(reading))?
+        }
+    };
+    print_lines(&[format!("{summary:?}")])
+}
+
+fn start_id() -> anyhow::Result<StartId> {
+    let mut bytes = [0_u8; 8];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("cannot draw a start id: {error}"))?;
+    format!("{:016x}", u64::from_be_bytes(bytes)).parse().context("a start id is a good name")
+}
+
+fn print_document() -> anyhow::Result<()> {
+    let document = holdfastd::http::router::document();
+    let text = document.to_pretty_json().context("cannot write the OpenAPI document")?;
+    print_lines(&[text])
+}
+
+fn print_lines(lines: &[String]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    lines.iter().try_for_each(|line| writeln!(out, "{line}")).context("cannot write to standard output")
+}
+
+fn complain(lines: &[impl ToString]) {
+    for line in lines {
+        eprintln!("{}", line.to_string());
+    }
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

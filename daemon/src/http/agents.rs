@@ -15,8 +15,8 @@ use holdfast_wire::crash::CrashOrigin;
 use holdfast_wire::id::{BlobHash, EntryId, RackId, StartId};
 use holdfast_wire::outcome::AttemptReport;
 use holdfast_wire::sync::{
-    ENTRIES_PER_SYNC_MAX, OutboxEntry, OutboxItem, PHONES_PER_RACK_MAX, PROTOCOL, RefusedEntry, SyncReply, SyncRequest,
-    Version,
+    ENTRIES_PER_SYNC_MAX, OutboxEntry, OutboxItem, PHONES_PER_RACK_MAX, PROTOCOL, RefusedEntry, SyncReply,
+    SyncRequest, Version,
 };
 
 use super::problem::{Body, Path, Refusal};
@@ -85,7 +85,8 @@ pub async fn sync(State(app): State<App>, body: Body<SyncRequest>) -> Result<axu
     let request = body.value;
     check(&request)?;
     if app.agents.note(&request) == Turn::Overtaken {
-        let detail = format!("request {} came behind a newer one of this agent; it is not looked at", request.number);
+        let detail =
+            format!("request {} came behind a newer one of this agent; it is not looked at", request.number);
         return Err(Refusal::new(StatusCode::CONFLICT, "overtaken", "The request was overtaken", detail));
     }
     // Versions of another start of the daemon mean nothing here: everything is said again.
@@ -151,7 +152,9 @@ async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<
             OutboxItem::AttemptEnded { report } => {
                 keep_report(app, report.clone()).await.map(|kept| events.push(ended(&rack, report, kept)))
             }
-            OutboxItem::CrashTaken { origin } => read_crash(app, origin).await.map(|crash| crashes.push(crash)),
+            OutboxItem::CrashTaken { origin } => {
+                read_crash(app, origin).await.map(|crash| crashes.push(crash))
+            }
         };
         match taken {
             Ok(()) => confirmed.push(id.clone()),

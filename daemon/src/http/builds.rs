@@ -110,7 +110,10 @@ pub async fn symbols(
 /// Lists builds, newest first.
 #[utoipa::path(get, path = "/api/v1/builds", tag = "builds", params(Paging),
     responses((status = 200, body = Page<Build>), (status = 410, body = Problem), (status = 422, body = Problem)))]
-pub async fn list(State(app): State<App>, Query(paging): Query<Paging>) -> Result<Json<Page<Build>>, Refusal> {
+pub async fn list(
+    State(app): State<App>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<Build>>, Refusal> {
     let snapshot = app.farm.snapshot();
     let page = app.listings.builds.page(
         &paging,
@@ -147,14 +150,16 @@ pub(crate) fn by_prefix<T>(
 ) -> Result<T, Refusal> {
     let text = text.to_ascii_lowercase();
     if text.len() < PREFIX_DIGITS_MIN || !text.chars().all(|c| c.is_ascii_hexdigit()) {
-        let detail = format!("is no {what}: give at least {PREFIX_DIGITS_MIN} hexadecimal digits of its hash");
+        let detail =
+            format!("is no {what}: give at least {PREFIX_DIGITS_MIN} hexadecimal digits of its hash");
         return Err(Refusal::mistake("path", format!("{text:?} {detail}")));
     }
     let mut found = all.filter(|(hash, _)| hash.starts_with(&text));
     match (found.next(), found.next()) {
-        (None, _) => {
-            Err(Refusal::not_found(format!("{what} {text:?}"), &format!("`holdfast {what} list` shows what there is")))
-        }
+        (None, _) => Err(Refusal::not_found(
+            format!("{what} {text:?}"),
+            &format!("`holdfast {what} list` shows what there is"),
+        )),
         (Some((_, only)), None) => Ok(only),
         (Some(_), Some(_)) => {
             let detail = format!("{text:?} is the beginning of several; give more digits");

@@ -26,7 +26,10 @@ pub struct WholeCrash {
 /// Lists crashes, newest first.
 #[utoipa::path(get, path = "/api/v1/crashes", tag = "crashes", params(Paging),
     responses((status = 200, body = Page<CrashView>), (status = 410, body = Problem), (status = 422, body = Problem)))]
-pub async fn list(State(app): State<App>, Query(paging): Query<Paging>) -> Result<Json<Page<CrashView>>, Refusal> {
+pub async fn list(
+    State(app): State<App>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<CrashView>>, Refusal> {
     let snapshot = app.farm.snapshot();
     let page = app.listings.crashes.page(
         &paging,
@@ -64,7 +67,8 @@ pub async fn text(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
 pub(crate) async fn whole(app: &App, id: &str) -> Result<WholeCrash, Refusal> {
     let crash = find(app, id)?;
     let read = crate::crashes::read(&app.blobs, crash.origin.id).await?;
-    let read = read.ok_or_else(|| Refusal::trouble(format!("the bytes of crash {id} are gone from the disk")))?;
+    let read =
+        read.ok_or_else(|| Refusal::trouble(format!("the bytes of crash {id} are gone from the disk")))?;
     Ok(WholeCrash { crash, report: read.report })
 }
 
@@ -72,5 +76,7 @@ fn find(app: &App, text: &str) -> Result<CrashView, Refusal> {
     let snapshot = app.farm.snapshot();
     let id: CrashId = by_prefix(snapshot.crashes.keys().map(|id| (id.to_string(), *id)), text, "crash")?;
     let found = snapshot.crashes.get(&id).map(|crash| (**crash).clone());
-    found.ok_or_else(|| Refusal::not_found(format!("crash {text:?}"), "`holdfast crash list` shows what there is"))
+    found.ok_or_else(|| {
+        Refusal::not_found(format!("crash {text:?}"), "`holdfast crash list` shows what there is")
+    })
 }

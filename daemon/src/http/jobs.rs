@@ -52,7 +52,8 @@ pub async fn submit(
         Submitted::New(job) => (StatusCode::CREATED, job),
         Submitted::Before(job) => (StatusCode::OK, job),
         Submitted::OtherBody(job) => {
-            let what = format!("was used for another request, which became {job}; take a new key for a new job");
+            let what =
+                format!("was used for another request, which became {job}; take a new key for a new job");
             return Err(Refusal::mistake("Idempotency-Key", what));
         }
     };
@@ -85,7 +86,10 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
             Some(case) => cases.push(case.clone()),
             None => {
                 let known: Vec<&str> = app.cases.iter().map(|case| case.name.as_str()).collect();
-                wrong(format!("cases[{place}]"), format!("there is no case {name}; there are: {}", known.join(", ")));
+                wrong(
+                    format!("cases[{place}]"),
+                    format!("there is no case {name}; there are: {}", known.join(", ")),
+                );
             }
         }
     }
@@ -102,7 +106,10 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
     if let (Some(minimum), Some(maximum)) = (&wants.os_min, &wants.os_max)
         && !minimum.is_at_most(maximum)
     {
-        wrong("requirements.os_min".to_owned(), format!("{minimum} is above os_max {maximum}; no phone can be both"));
+        wrong(
+            "requirements.os_min".to_owned(),
+            format!("{minimum} is above os_max {maximum}; no phone can be both"),
+        );
     }
     let now = app.clock.now();
     if let Some(start_by) = request.start_by.filter(|start_by| *start_by <= now) {
@@ -120,7 +127,8 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
     };
     let size = serde_json::to_vec(&spec).map_or(usize::MAX, |bytes| bytes.len());
     if size > SPEC_BYTES_MAX {
-        let what = format!("describes itself in {size} bytes, and at most {SPEC_BYTES_MAX} are kept; split the job");
+        let what =
+            format!("describes itself in {size} bytes, and at most {SPEC_BYTES_MAX} are kept; split the job");
         return Err(Refusal::mistake("(the whole request)", what));
     }
     Ok(spec)
@@ -155,7 +163,10 @@ pub enum StateFilter {
 /// Lists jobs: running first, then waiting in the order of service, then ended, newest first.
 #[utoipa::path(get, path = "/api/v1/jobs", tag = "jobs", params(Filter),
     responses((status = 200, body = Page<JobView>), (status = 410, body = Problem), (status = 422, body = Problem)))]
-pub async fn list(State(app): State<App>, Query(filter): Query<Filter>) -> Result<Json<Page<JobView>>, Refusal> {
+pub async fn list(
+    State(app): State<App>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Page<JobView>>, Refusal> {
     let snapshot = app.farm.snapshot();
     let wanted = |id: &JobId| {
         snapshot.jobs.get(id).is_some_and(|job| {
@@ -228,7 +239,9 @@ pub(crate) async fn view(app: &App, id: JobId, detail: Detail) -> Result<JobView
     let (snapshot, blobs) = (app.farm.snapshot(), app.blobs.clone());
     let found = match detail {
         Detail::Short => snapshot.job(id, |_| Vec::new()),
-        Detail::Whole => off_the_runtime(move || Ok(snapshot.job(id, |attempt| cases_of(&blobs, attempt)))).await?,
+        Detail::Whole => {
+            off_the_runtime(move || Ok(snapshot.job(id, |attempt| cases_of(&blobs, attempt)))).await?
+        }
     };
     found.ok_or_else(|| unknown(id))
 }

@@ -108,7 +108,9 @@ fn parse(cursor: &str) -> Result<(u64, usize), Refusal> {
     cursor
         .split_once('-')
         .and_then(|(number, position)| Some((number.parse().ok()?, position.parse().ok()?)))
-        .ok_or_else(|| Refusal::mistake("cursor", "is none of this list; pass the `next_cursor` of a page as it is"))
+        .ok_or_else(|| {
+            Refusal::mistake("cursor", "is none of this list; pass the `next_cursor` of a page as it is")
+        })
 }
 
 #[cfg(test)]
@@ -128,8 +130,9 @@ mod tests {
         assert_eq!(first.items, [1, 2]);
         // One comes at the front, one goes from the middle.
         farm.insert(0, 9);
-        let second =
-            listings.page(&paging(2, first.next_cursor), || farm.clone(), |key| (*key != 4).then_some(*key)).unwrap();
+        let second = listings
+            .page(&paging(2, first.next_cursor), || farm.clone(), |key| (*key != 4).then_some(*key))
+            .unwrap();
         assert_eq!(second.items, [3, 5]);
         assert_eq!(second.next_cursor, None);
     }

@@ -45,7 +45,8 @@ impl Refusal {
             1 => "the request has a mistake; mend it and send it again".to_owned(),
             count => format!("the request has {count} mistakes; mend them and send it again"),
         };
-        let mut refusal = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "mistakes", "The request has mistakes", detail);
+        let mut refusal =
+            Self::new(StatusCode::UNPROCESSABLE_ENTITY, "mistakes", "The request has mistakes", detail);
         refusal.0.mistakes = mistakes;
         refusal
     }
@@ -78,10 +79,16 @@ impl From<Stopping> for Refusal {
 impl From<BlobError> for Refusal {
     fn from(error: BlobError) -> Self {
         let (status, kind, title) = match &error {
-            BlobError::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The upload is too large"),
-            BlobError::OtherBytes { .. } => (StatusCode::CONFLICT, "other-bytes", "The bytes have another hash"),
+            BlobError::TooLarge { .. } => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The upload is too large")
+            }
+            BlobError::OtherBytes { .. } => {
+                (StatusCode::CONFLICT, "other-bytes", "The bytes have another hash")
+            }
             BlobError::BrokenOff { .. } => (StatusCode::BAD_REQUEST, "broken-off", "The upload broke off"),
-            BlobError::DiskFull => (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The daemon's disk is full"),
+            BlobError::DiskFull => {
+                (StatusCode::INSUFFICIENT_STORAGE, "disk-full", "The daemon's disk is full")
+            }
             BlobError::Disk { .. } => {
                 tracing::error!(error = %Chain(&error), "the disk does not serve");
                 (StatusCode::INTERNAL_SERVER_ERROR, "disk", "The daemon's disk does not serve")
@@ -93,7 +100,12 @@ impl From<BlobError> for Refusal {
 
 impl From<ArchiveError> for Refusal {
     fn from(error: ArchiveError) -> Self {
-        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "bad-archive", "The archive is refused", error.to_string())
+        Self::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad-archive",
+            "The archive is refused",
+            error.to_string(),
+        )
     }
 }
 
@@ -142,7 +154,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 fn too_large(rejection: BytesRejection) -> Refusal {
     let (status, detail) = (rejection.status(), rejection.body_text());
     if status == StatusCode::PAYLOAD_TOO_LARGE {
-        Refusal::new(status, "too-large", "The request is too large", "the request is too large; send less at once")
+        Refusal::new(
+            status,
+            "too-large",
+            "The request is too large",
+            "the request is too large; send less at once",
+        )
     } else {
         Refusal::new(StatusCode::BAD_REQUEST, "broken-off", "The request broke off", detail)
     }

@@ -1,0 +1,30 @@
+//! Pages for people: one live page of the farm, and one each for a job, a phone and a crash.
+//!
+//! Everything is rendered here on the server from the same views that the API gives; a short script of our own
+//! replaces the parts that changed. Pages decide nothing and change nothing.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`picture`] | what pages are made of, and the trait through which they get it |
+//! | [`farm_page`], [`job_page`], [`phone_page`], [`crash_page`] | pure: views → HTML |
+//! | [`part`] | pieces of a page with stable element ids, and which of them changed |
+//! | [`events`] | the stream of changed parts |
+//! | [`routes`] | addresses, headers, answers |
+
+pub mod assets;
+pub mod crash_page;
+pub mod events;
+pub mod farm_page;
+pub mod job_page;
+pub mod part;
+pub mod phone_page;
+pub mod picture;
+pub mod routes;
+mod rows;
+mod shapes;
+mod shell;
+pub mod words;
+
+pub use farm_page::render_page;
+pub use picture::{CrashPage, JobPage, PhonePage, Picture, Pictures, Unreadable};
+pub use routes::routes;

@@ -1,0 +1,96 @@
+//! What pages are made of, and the trait through which they get it. How it is read from the farm is not here.
+
+use holdfast_crash::Report;
+use holdfast_wire::api::{CrashView, Explanation, JobView, PhoneView, RackView};
+use holdfast_wire::id::{CrashId, JobId, Udid};
+use holdfast_wire::time::Time;
+use tokio::sync::watch;
+
+/// Everything the first page shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Picture {
+    /// When the picture was made; ages are counted from here.
+    pub now: Time,
+    /// Every rack, by name.
+    pub racks: Vec<RackView>,
+    /// Every phone, in any order.
+    pub phones: Vec<PhoneView>,
+    /// Jobs that run, then those that wait in the order of service, then some that ended, newest first.
+    pub jobs: Vec<JobView>,
+    /// The last crashes, newest first.
+    pub crashes: Vec<CrashView>,
+    /// Jobs that wait, those not in `jobs` included.
+    pub jobs_waiting: usize,
+    /// Whether any phone of the farm is simulated.
+    pub simulated: bool,
+}
+
+/// Everything the page of a job shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobPage {
+    /// The job, with what its cases showed.
+    pub job: JobView,
+    /// Why it waits, phone by phone; none unless it waits.
+    pub explanation: Option<Explanation>,
+    /// The crashes that happened in it.
+    pub crashes: Vec<CrashView>,
+    /// Phones that the job or its explanation names, as far as they are known.
+    pub phones: Vec<PhoneView>,
+}
+
+/// Everything the page of a phone shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PhonePage {
+    /// The phone.
+    pub phone: PhoneView,
+    /// Jobs that it ran, running ones first, then newest first.
+    pub jobs: Vec<JobView>,
+    /// Crashes taken from it, newest first.
+    pub crashes: Vec<CrashView>,
+}
+
+/// Everything the page of a crash shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CrashPage {
+    /// Where it came from.
+    pub view: CrashView,
+    /// What the file says.
+    pub report: Report,
+    /// The phone it came from, if it is still known.
+    pub phone: Option<PhoneView>,
+}
+
+/// A page cannot be made, because what it shows cannot be read now.
+#[derive(Debug, thiserror::Error)]
+#[error("what this page shows cannot be read now; try again, and look into the daemon's log if it stays so")]
+pub struct Unreadable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Where pages get what they show.
+pub trait Pictures: Send + Sync + 'static {
+    /// What the watch channel of the farm carries; pages only look at whether it changed.
+    type Shown: Send + Sync + 'static;
+
+    /// The farm as it is now. Cheap: it is asked for several times a second by every open page.
+    fn picture(&self) -> Picture;
+
+    /// Wakes whenever a page may look different.
+    fn follow(&self) -> watch::Receiver<Self::Shown>;
+
+    /// One job; none when there is no such job.
+    ///
+    /// # Errors
+    /// What its cases showed cannot be read.
+    fn job(&self, id: JobId) -> impl Future<Output = Result<Option<JobPage>, Unreadable>> + Send;
+
+    /// One phone; none when there is no such phone.
+    ///
+    /// # Errors
+    /// What it ran cannot be read.
+    fn phone(&self, udid: &Udid) -> impl Future<Output = Result<Option<PhonePage>, Unreadable>> + Send;
+
+    /// One crash; none when there is no such crash.
+    ///
+    /// # Errors
+    /// The report's bytes cannot be read.
+    fn crash(&self, id: CrashId) -> impl Future<Output = Result<Option<CrashPage>, Unreadable>> + Send;
+}

@@ -1,0 +1,147 @@
+//! All routes together, with limits, headers and the OpenAPI document that is made from them.
+
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use tower_http::catch_panic::CatchPanicLayer;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::Refusal;
+use super::state::App;
+use super::{agents, builds, cases, changes, crashes, health, jobs, phones, racks};
+
+/// JSON bodies of people and programs, bytes: the largest job is far below.
+const JSON_BYTES_MAX: usize = 256 * 1024;
+
+/// A sync request, bytes: a full rack with 64 entries of 1,000 launches each.
+const SYNC_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Holdfast",
+        description = "A farm of iPhones: builds and jobs in, outcomes and crashes out. Errors are RFC 9457 problems.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0")
+    ),
+    tags(
+        (name = "builds", description = "What is tested"),
+        (name = "jobs", description = "Run these cases on this build"),
+        (name = "phones", description = "Where they are and how they do"),
+        (name = "racks", description = "The computers that phones are plugged into"),
+        (name = "crashes", description = "Report files taken from phones"),
+        (name = "cases", description = "What can be run"),
+        (name = "changes", description = "What changed, as it changes"),
+        (name = "health", description = "Whether the daemon is well"),
+        (name = "agents", description = "For agents alone"),
+    )
+)]
+struct Document;
+
+/// Everything that is served.
+pub fn router(app: App) -> Router {
+    let (api, document) = documented().split_for_parts();
+    let document = std::sync::Arc::new(document);
+    let openapi = get(move || {
+        let document = document.clone();
+        async move { Json((*document).clone()) }
+    });
+    api.route("/api/openapi.json", openapi)
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), in_time))
+        .layer(middleware::from_fn(safe_headers))
+        .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
+            Refusal::trouble("the daemon made a mistake with this request; its log has more").into_response()
+        }))
+        .with_state(app)
+}
+
+/// The OpenAPI document alone.
+pub fn document() -> utoipa::openapi::OpenApi {
+    documented().split_for_parts().1
+}
+
+fn documented() -> OpenApiRouter<App> {
+    let uploads = OpenApiRouter::new()
+        .routes(routes!(builds::upload, builds::list))
+        .routes(routes!(builds::symbols))
+        .routes(routes!(agents::head_blob, agents::get_blob, agents::put_blob))
+        .layer(DefaultBodyLimit::disable());
+    let syncs =
+        OpenApiRouter::new().routes(routes!(agents::sync)).layer(DefaultBodyLimit::max(SYNC_BYTES_MAX));
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(builds::describe))
+        .routes(routes!(jobs::submit, jobs::list))
+        .routes(routes!(jobs::describe))
+        .routes(routes!(jobs::cancel))
+        .routes(routes!(jobs::explain))
+        .routes(routes!(phones::list))
+        .routes(routes!(phones::describe))
+        .routes(routes!(phones::quarantine))
+        .routes(routes!(phones::release))
+        .routes(routes!(racks::list))
+        .routes(routes!(cases::list))
+        .routes(routes!(crashes::list))
+        .routes(routes!(crashes::describe))
+        .routes(routes!(crashes::raw))
+        .routes(routes!(crashes::text))
+        .routes(routes!(changes::stream))
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .routes(routes!(health::version))
+        .routes(routes!(health::metrics))
+        .layer(DefaultBodyLimit::max(JSON_BYTES_MAX))
+        .merge(uploads)
+        .merge(syncs)
+}
+
+async fn unknown_path(request: Request) -> Refusal {
+    Refusal::not_found(format!("path {}", request.uri().path()), "/api/openapi.json lists what there is")
+}
+
+async fn wrong_method(request: Request) -> Refusal {
+    let detail = format!(
+        "{} does not take {}; /api/openapi.json lists what it takes",
+        request.uri().path(),
+        request.method()
+    );
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", "The method is not taken", detail)
+}
+
+/// Requests have a deadline, but for those that take long by their nature: each of these has its own.
+async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
+    let path = request.uri().path();
+    let long = path.starts_with("/agent/") || path.ends_with("/changes") || path.ends_with("/events");
+    let upload = path.starts_with("/api/v1/builds") && request.method() != axum::http::Method::GET;
+    if long || upload {
+        return next.run(request).await;
+    }
+    match tokio::time::timeout(app.timeouts.request, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            let detail =
+                format!("the request took more than {} s; send it again", app.timeouts.request.as_secs());
+            Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too-slow", "It took too long", detail)
+                .into_response()
+        }
+    }
+}
+
+/// Headers that keep what came from phones and uploaders from being run by a browser.
+async fn safe_headers(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    let mut set = |name: HeaderName, value: &'static str| {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    };
+    set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
+    set(header::X_FRAME_OPTIONS, "DENY");
+    set(header::REFERRER_POLICY, "no-referrer");
+    set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    response
+}
