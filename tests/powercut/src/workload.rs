@@ -12,6 +12,12 @@ use crate::disk::Dice;
 /// How many writers commit at the same time.
 pub const WRITERS: usize = 4;
 
+/// A further writer, for transactions of many megabytes, each over a dozen and more of sled's segments.
+pub const BULK_WRITER: usize = WRITERS;
+
+/// Keys in each transaction of [`BULK_WRITER`], with values as large as they may be.
+const BULK_KEYS: usize = 240;
+
 /// Keys of one writer beside its counters: few, so that values are overwritten and space is reused.
 const KEYS: u64 = 24;
 
@@ -31,6 +37,15 @@ pub fn transaction(writer: usize, number: u64) -> Vec<Change> {
         (first_counter(writer), Some(counter.clone())),
         (format!("zz/w{writer}").into_bytes(), Some(counter)),
     ]);
+    if writer == BULK_WRITER {
+        for index in 0..BULK_KEYS {
+            let keep = number % 3 != 0 || index % 2 == 0;
+            let letter = u8::try_from(dice.below(256)).unwrap_or_default();
+            changes
+                .insert(format!("w{writer}/b{index:03}").into_bytes(), keep.then(|| vec![letter; 32 * 1024]));
+        }
+        return changes.into_iter().collect();
+    }
     for _ in 0..=dice.below(4) {
         let key = format!("w{writer}/k{:02}", dice.below(KEYS)).into_bytes();
         let value = (dice.below(5) > 0).then(|| value(&mut dice, writer));
@@ -64,8 +79,8 @@ pub fn transactions_in(contents: &Contents, writer: usize) -> u64 {
 /// What each writer began and what was acknowledged to it, according to the marks so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    begun: [u64; WRITERS],
-    acknowledged: [u64; WRITERS],
+    begun: [u64; WRITERS + 1],
+    acknowledged: [u64; WRITERS + 1],
 }
 
 impl Ledger {
@@ -75,7 +90,7 @@ impl Ledger {
         let (kind, writer, number) = (words.next(), words.next(), words.next());
         let parsed =
             writer.and_then(|w| w.parse::<usize>().ok()).zip(number.and_then(|n| n.parse::<u64>().ok()));
-        let Some((writer, number)) = parsed.filter(|(writer, _)| *writer < WRITERS) else { return };
+        let Some((writer, number)) = parsed.filter(|(writer, _)| *writer <= BULK_WRITER) else { return };
         match kind {
             Some("begin") => self.begun[writer] = self.begun[writer].max(number),
             Some("ack") => self.acknowledged[writer] = self.acknowledged[writer].max(number),
@@ -94,7 +109,7 @@ impl Ledger {
     /// # Errors
     /// The first thing that is wrong.
     pub fn judge(&self, contents: &Contents) -> Result<(), Wrong> {
-        for writer in 0..WRITERS {
+        for writer in 0..=BULK_WRITER {
             let found = transactions_in(contents, writer);
             let (acknowledged, begun) = (self.acknowledged[writer], self.begun[writer]);
             if found < acknowledged {

@@ -91,6 +91,27 @@ fn crash_again(history: &History<'_>, chosen: &[usize]) {
     println!("{again} disks crashed twice");
 }
 
+#[test]
+fn a_transaction_of_many_megabytes_is_whole_or_not_there() {
+    let work = shm();
+    let recorder = Recorder::new(work.path()).unwrap();
+    let base = Disk::holding(recorder.root(), recorder.root()).unwrap();
+    // Some of everything first, so that the large transactions meet space that is used again.
+    for (transactions, end) in [(20, "close"), (4, "bulk")] {
+        assert_eq!(run(&recorder, "mended", transactions, end, None), Some(0), "{end}");
+    }
+    let records = log::read(recorder.log()).unwrap();
+    let history = History { disk: &base, ledger: Ledger::default(), records: &records };
+    assert_complete(&history, recorder.root());
+    let bulk =
+        records.iter().position(|record| matches!(record, Record::Mark(mark) if mark.starts_with("begin 4")));
+    let chosen: Vec<usize> = points(&records, 2).into_iter().filter(|point| *point > bulk.unwrap()).collect();
+    println!("{} points during large transactions", chosen.len());
+    assert!(chosen.len() > 20, "only {} points", chosen.len());
+    let failures = history.check(&chosen, work.path(), crashes, check_mended);
+    assert!(failures.is_empty(), "{}", summary(&failures));
+}
+
 /// Records an engine without some of the mends and answers what the test finds.
 fn failures_of(engine: &str, mends: Mends) -> Vec<Failure> {
     let work = shm();

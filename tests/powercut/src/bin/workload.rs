@@ -3,7 +3,7 @@
 //!
 //! `powercut-workload ENGINE FOLDER MARKS TRANSACTIONS END`, where ENGINE is `mended`, `plain` or
 //! `unchunked`, TRANSACTIONS counts those of each writer, and END is `close`, `compact` (and commit
-//! some more, and close) or `exit` (in the middle, without closing anything). Exit code 3: the store
+//! some more, and close), `bulk` (with transactions of many megabytes beside) or `exit` (in the middle, without closing anything). Exit code 3: the store
 //! stopped; 4: it could not be opened; 5: it answered after it had stopped.
 
 use std::fs::File;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use holdfast_powercut::plain::{Mends, PlainStore};
-use holdfast_powercut::workload::{Change, Contents, WRITERS, transaction, transactions_in};
+use holdfast_powercut::workload::{BULK_WRITER, Change, Contents, WRITERS, transaction, transactions_in};
 use holdfast_store::{Key, Op, SledStore, Store};
 
 /// A disk that was made to fail may hang sled; the test need not wait half a minute for it.
@@ -131,12 +131,13 @@ async fn main() -> ExitCode {
 
 async fn run(store: &Arc<Engine>, marks: &Arc<Marks>, transactions: u64, end: &str) -> Result<(), String> {
     let exit_after = if end == "exit" { transactions * WRITERS as u64 / 2 } else { u64::MAX };
-    write(store, marks, transactions, exit_after).await?;
+    let writers = if end == "bulk" { BULK_WRITER + 1 } else { WRITERS };
+    write(store, marks, writers, transactions, exit_after).await?;
     if end == "compact" {
         marks.say("open-begin");
         store.finish("compact").await?;
         marks.say("open-end");
-        write(store, marks, transactions / 4, u64::MAX).await?;
+        write(store, marks, writers, transactions / 4, u64::MAX).await?;
     }
     store.finish("close").await
 }
@@ -145,12 +146,13 @@ async fn run(store: &Arc<Engine>, marks: &Arc<Marks>, transactions: u64, end: &s
 async fn write(
     store: &Arc<Engine>,
     marks: &Arc<Marks>,
+    writers: usize,
     transactions: u64,
     exit_after: u64,
 ) -> Result<(), String> {
     let contents = store.contents().await?;
     let acknowledged = Arc::new(AtomicU64::new(0));
-    let writers: Vec<_> = (0..WRITERS)
+    let writers: Vec<_> = (0..writers)
         .map(|writer| {
             let (store, marks, acknowledged) =
                 (Arc::clone(store), Arc::clone(marks), Arc::clone(&acknowledged));
