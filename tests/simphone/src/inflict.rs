@@ -14,6 +14,7 @@ use crate::phone::{Passcode, Phone, Thermal, Trust};
 use crate::rack::Rack;
 use crate::reports;
 use crate::seat::{Order, Seat};
+use crate::services::DeveloperImage;
 
 /// One thing done to one phone. Times are in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +76,11 @@ pub enum Fault {
     DeveloperMode {
         /// On or off.
         on: bool,
+    },
+    /// Whether a developer image is mounted; without one the developer services do not answer.
+    DeveloperImage {
+        /// Mounted, or taken away.
+        mounted: bool,
     },
     /// The battery.
     Battery {
@@ -248,6 +254,11 @@ fn set_state(phone: &Phone, fault: &Fault) {
         Fault::RestartTakes { ms: takes } => phone.faults.set_restart_takes(ms(takes)),
         Fault::Passcode { state } => phone.change(|now| now.passcode = state),
         Fault::DeveloperMode { on } => phone.change(|now| now.developer_mode = on),
+        Fault::DeveloperImage { mounted } => phone.images.set_developer(if mounted {
+            DeveloperImage::Mounted
+        } else {
+            DeveloperImage::NotMounted
+        }),
         Fault::Battery { percent, charging } => phone.change(|now| {
             now.battery.percent = percent;
             now.battery.charging = charging.unwrap_or(now.battery.charging);

@@ -2,6 +2,7 @@
 //! print. They prove that clients agree with the simulation, not that it equals an iPhone.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
+mod faults;
 mod go_ios;
 mod ideviceinstaller;
 mod judges;
