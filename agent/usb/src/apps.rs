@@ -174,23 +174,26 @@ mod tests {
 
     #[test]
     fn the_words_of_the_phone_are_kept() {
-        let cases: [(&[(&str, &str)], Option<FaultKind>); 4] = [
-            (&[("Status", "Complete")], None),
+        let refused = |words: &str| Some(FaultKind::AppRefused { words: words.to_owned() });
+        let verification = "ApplicationVerificationFailed";
+        let cases = [
+            ("Status", "Complete", "", None),
             (
-                &[("Error", "ApplicationVerificationFailed"), ("ErrorDescription", "bad seal: 0xe8008015")],
-                Some(FaultKind::AppRefused {
-                    words: "ApplicationVerificationFailed: bad seal: 0xe8008015".to_owned(),
-                }),
+                "Error",
+                verification,
+                "bad seal: 0xe8008015",
+                refused("ApplicationVerificationFailed: bad seal: 0xe8008015"),
             ),
-            (
-                &[("Error", "APIInternalError")],
-                Some(FaultKind::AppRefused { words: "APIInternalError".to_owned() }),
-            ),
-            (&[("Error", "DeviceLocked")], Some(FaultKind::Locked)),
+            ("Error", "APIInternalError", "", refused("APIInternalError")),
+            ("Error", "PackageExtractionFailed", "No space left on device", Some(FaultKind::NoRoom)),
+            ("Error", "DeviceLocked", "", Some(FaultKind::Locked)),
         ];
-        for (fields, expected) in cases {
-            let answer = fields.iter().map(|(key, value)| ((*key).to_owned(), Value::from(*value))).collect();
-            assert_eq!(refusal(&answer).err().map(|error| error.kind()), expected, "{fields:?}");
+        for (key, word, description, expected) in cases {
+            let mut answer = dictionary([(key, word.into())]);
+            if !description.is_empty() {
+                answer.insert("ErrorDescription".to_owned(), description.into());
+            }
+            assert_eq!(refusal(&answer).err().map(|error| error.kind()), expected, "{word} {description}");
         }
     }
 }

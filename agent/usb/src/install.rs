@@ -84,7 +84,7 @@ impl Installer {
         };
         let outcome = upload::send(&mut afc, archive, remote, pace, &told).await;
         let Err(error) = outcome else { return Ok((afc, Ok(()))) };
-        if pace.window == 1 || !may_be_the_window(&error) {
+        if !may_be_the_window(pace, &error) {
             return Ok((afc, Err(error)));
         }
         tracing::warn!(%error, "an upload with {} writes at once failed; sending one at a time", pace.window);
@@ -123,6 +123,35 @@ async fn finish(
 }
 
 /// Whether one write at a time might do better. A full phone, a deaf one and a bad disk are what they are.
-fn may_be_the_window(error: &UsbError) -> bool {
-    matches!(error.kind(), FaultKind::Protocol { .. } | FaultKind::Gone | FaultKind::FileMissing)
+fn may_be_the_window(pace: Pace, error: &UsbError) -> bool {
+    let unclear =
+        matches!(error.kind(), FaultKind::Protocol { .. } | FaultKind::Gone | FaultKind::FileMissing);
+    pace.window > 1 && unclear
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn only_what_many_writes_may_have_caused_is_tried_again_with_one() {
+        let refused = |status| UsbError::Afc { action: "write a file", status };
+        let reset = || UsbError::stream(std::io::ErrorKind::ConnectionReset.into());
+        let cases = [
+            (4, refused(7), true),
+            (4, UsbError::protocol("AFC answered 3 before 2"), true),
+            (4, reset(), true),
+            (4, refused(18), false),
+            (4, UsbError::Silent { waited_ms: 1 }, false),
+            (4, UsbError::Disk { action: "read".to_owned(), source: std::io::Error::other("x") }, false),
+            (1, refused(7), false),
+            (1, reset(), false),
+        ];
+        for (window, error, expected) in cases {
+            let pace = Pace { window, chunk_bytes: 1, silence: Duration::from_secs(1) };
+            assert_eq!(may_be_the_window(pace, &error), expected, "{window} {error:?}");
+        }
+    }
 }

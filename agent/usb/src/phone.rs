@@ -25,7 +25,7 @@ use crate::install::Installer;
 use crate::lockdown::{Lockdown, Target};
 use crate::muxer::Muxer;
 use crate::pairing::TrustQuestion;
-use crate::settings::UsbSettings;
+use crate::settings::{INSTALL_MAX, PULL_MAX, UsbSettings};
 use crate::talk::Talk;
 use crate::{crashes, instruments};
 
@@ -316,9 +316,3 @@ impl Phone for UsbPhone {
         self.fenced("restart", self.settings.deadlines.question, self.restart_phone()).await
     }
 }
-
-/// The longest install: 4 GB at the slowest rate seen on a crowded hub, 3 MB/s, and verifying.
-const INSTALL_MAX: Duration = Duration::from_secs(45 * 60);
-
-/// The longest copy of a crash file: a system diagnosis of 500 MB at 3 MB/s, twice.
-const PULL_MAX: Duration = Duration::from_secs(6 * 60);

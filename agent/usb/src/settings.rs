@@ -38,6 +38,10 @@ pub const UPLOAD_SILENCE: Duration = Duration::from_secs(30);
 /// Silence between two progress messages of an installation: verifying a large app takes minutes without a word.
 pub const INSTALL_SILENCE: Duration = Duration::from_secs(240);
 
+/// The longest install: 4 GB at the slowest rate seen on a crowded hub, 3 MB/s, and verifying. Silence ends one long
+/// before.
+pub(crate) const INSTALL_MAX: Duration = Duration::from_secs(45 * 60);
+
 /// Taking an app off.
 pub const UNINSTALL: Duration = Duration::from_secs(60);
 
@@ -49,6 +53,9 @@ pub const CRASH_LIST: Duration = Duration::from_secs(60);
 
 /// Silence while a crash file is copied.
 pub const PULL_SILENCE: Duration = Duration::from_secs(20);
+
+/// The longest copy of a crash file: a system diagnosis of 500 MB at 3 MB/s, twice. Silence ends one long before.
+pub(crate) const PULL_MAX: Duration = Duration::from_secs(6 * 60);
 
 /// Pause between two looks at a watched process: short enough for launch times, long enough to be no load.
 pub const WATCH_PAUSE: Duration = Duration::from_millis(200);
