@@ -13,7 +13,7 @@ use holdfast_wire::phone::OsVersion;
 #[command(name = "holdfast", version, after_help = crate::exit::TABLE, max_term_width = 100)]
 pub struct Cli {
     /// Where the daemon is.
-    #[arg(long, global = true, env = "HOLDFAST_SERVER", default_value = "http://127.0.0.1:7700")]
+    #[arg(long, global = true, env = "HOLDFAST_SERVER", default_value = "http://127.0.0.1:7433")]
     pub server: String,
     /// Print JSON instead of text.
     #[arg(long, global = true)]
