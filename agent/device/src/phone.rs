@@ -70,10 +70,12 @@ pub trait Phone: Send + Sync + 'static {
     /// Gone, silent, bus. A phone that refuses is an answer, not an error.
     fn pairing(&self, ask: AskForTrust) -> impl Future<Output = Result<Pairing, Fault>> + Send;
 
-    /// Everything it tells of itself. `labels` is left empty: those are the rack's own.
+    /// Everything it tells of itself. `labels` is left empty: those are the rack's own. A phone that does not trust
+    /// the rack tells its name, model and OS, and `pairing` says why it tells no more; one locked by a passcode
+    /// leaves out what it keeps locked.
     ///
     /// # Errors
-    /// Gone, silent, not paired, locked, bus.
+    /// Gone, silent, bus.
     fn facts(&self) -> impl Future<Output = Result<PhoneFacts, Fault>> + Send;
 
     /// The app, when it is on the phone.
