@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::error::AgentError;
-use crate::outbox::Waiting;
+use crate::outbox::{Outbox, Waiting};
 pub use talk::{Talk, Voice};
 
 /// How long more news is gathered before a request leaves: what belongs together goes together.
@@ -57,8 +57,8 @@ pub struct Link {
     pub poll: Duration,
     /// What the rack has to say.
     pub voice: watch::Receiver<Arc<Voice>>,
-    /// What waits in the outbox.
-    pub waiting: watch::Receiver<Arc<Waiting>>,
+    /// What waits.
+    pub outbox: Outbox,
     /// Where answers go.
     pub heard: mpsc::Sender<Heard>,
 }
@@ -73,11 +73,12 @@ impl Link {
     /// Talks until the rack has ended.
     pub async fn run(mut self) {
         let mut talk = Talk::new(self.rack.clone(), self.agent_start.clone());
+        let mut waiting_now = self.outbox.waiting();
         let mut pauses = None;
         loop {
             let sent_at = Instant::now();
             let voice = Arc::clone(&self.voice.borrow_and_update());
-            let waiting = Arc::clone(&self.waiting.borrow_and_update());
+            let waiting = Arc::clone(&waiting_now.borrow_and_update());
             let has_news = talk.has_news(&voice, &waiting.ready);
             let request =
                 talk.request(&voice, &waiting.ready, if has_news { Duration::ZERO } else { self.poll });
@@ -92,7 +93,7 @@ impl Link {
             let answer = if has_news {
                 Some(say.await)
             } else {
-                let mut voices = (self.voice.clone(), self.waiting.clone());
+                let mut voices = (self.voice.clone(), waiting_now.clone());
                 tokio::select! {
                     answer = say => Some(answer),
                     news = news(&talk, &mut voices, sent_at) => match news {
@@ -113,6 +114,10 @@ impl Link {
                     }
                 }
                 Some(Err(error)) => {
+                    if matches!(error, AgentError::Refused { .. }) {
+                        // A daemon that lost bytes cannot take the entries that name them.
+                        self.outbox.bytes_again().await;
+                    }
                     let pauses = pauses.get_or_insert_with(|| {
                         tracing::warn!(%error, "the daemon does not answer; work goes on, results wait on disk");
                         pauses_between_tries()

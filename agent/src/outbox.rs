@@ -76,6 +76,7 @@ enum Message {
         id: EntryId,
         reason: String,
     },
+    BytesAgain,
     Pending {
         phone: Udid,
         reply: oneshot::Sender<Vec<Taken>>,
@@ -156,6 +157,11 @@ impl Outbox {
         let _ended = self.mailbox.send(Message::Refuse { id, reason }).await;
     }
 
+    /// The daemon may lack bytes that were put there: each is looked for again before its entry is said.
+    pub async fn bytes_again(&self) {
+        let _ended = self.mailbox.send(Message::BytesAgain).await;
+    }
+
     /// Crash files of a phone that wait here: taken, not confirmed.
     ///
     /// # Errors
@@ -226,6 +232,7 @@ impl Owner {
             }
             Message::Forget(ids) => ids.iter().for_each(|id| self.store.forget(id)),
             Message::Refuse { id, reason } => self.store.refuse(&id, &reason),
+            Message::BytesAgain => self.store.bytes_again(),
             Message::Pending { phone, reply } => {
                 let _gone = reply.send(self.store.pending(&phone));
             }

@@ -398,7 +398,7 @@ impl<P: Phone> PhoneTask<P> {
             Some(PhoneMessage::Confirmed(settled)) => self.confirmed(settled).await,
             Some(PhoneMessage::Drain) => {
                 self.draining = true;
-                self.due = Instant::now();
+                self.tell_report().await;
                 Vec::new()
             }
         }
@@ -480,6 +480,10 @@ impl<P: Phone> PhoneTask<P> {
     fn facts_to_tell(&self) -> Option<PhoneFacts> {
         let known = self.memory.facts.clone().map(|facts| self.own_facts(facts));
         known.or_else(|| {
+            // Its facts come within a moment; until then there is nothing that anybody could use.
+            if matches!(self.readiness, Readiness::Preparing | Readiness::Offline) {
+                return None;
+            }
             let attachment = self.plug.as_ref().map(|plug| &plug.attachment);
             facts_unknown(&self.memory.phone, attachment)
         })

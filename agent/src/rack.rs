@@ -46,7 +46,9 @@ pub struct Rack<F: Finder> {
     phones: BTreeMap<Udid, Entry<F::Phone>>,
     tasks: JoinSet<()>,
     names: BTreeMap<Id, Udid>,
-    news: (mpsc::Sender<(Udid, News)>, mpsc::Receiver<(Udid, News)>),
+    /// Handed to every phone's task.
+    tell: mpsc::Sender<(Udid, News)>,
+    news: mpsc::Receiver<(Udid, News)>,
     heard: mpsc::Receiver<Heard>,
     voice: watch::Sender<Arc<Voice>>,
     version: Version,
@@ -75,13 +77,15 @@ impl<F: Finder> Rack<F> {
         voice: watch::Sender<Arc<Voice>>,
         phase: watch::Receiver<Phase>,
     ) -> Self {
+        let (tell, news) = mpsc::channel(NEWS_MAILBOX);
         let mut rack = Self {
             finder,
             shared,
             phones: BTreeMap::new(),
             tasks: JoinSet::new(),
             names: BTreeMap::new(),
-            news: mpsc::channel(NEWS_MAILBOX),
+            tell,
+            news,
             heard,
             voice,
             version: Version::default(),
@@ -113,7 +117,7 @@ impl<F: Finder> Rack<F> {
             }
             tokio::select! {
                 event = self.finder.next() => self.happened(event).await,
-                Some((udid, news)) = self.news.1.recv() => self.told(&udid, news),
+                Some((udid, news)) = self.news.recv() => self.told(&udid, news),
                 heard = self.heard.recv() => match heard {
                     Some(Heard { reply, own }) => {
                         self.obey(reply).await;
@@ -244,8 +248,7 @@ impl<F: Finder> Rack<F> {
         let held = memory.held();
         let lease = memory.lease;
         let drains = *self.phase.borrow() == Phase::Draining;
-        let task =
-            PhoneTask::new(memory, start, drains, Arc::clone(&self.shared), inbox, self.news.0.clone());
+        let task = PhoneTask::new(memory, start, drains, Arc::clone(&self.shared), inbox, self.tell.clone());
         let task = self.tasks.spawn(task.run());
         self.names.insert(task.id(), udid.clone());
         let (attachment, report) = before.map_or((None, None), |entry| (entry.attachment, entry.report));

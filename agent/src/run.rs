@@ -50,7 +50,7 @@ pub async fn run<F: Finder>(
         agent_start: agent_start.clone(),
         poll: config.poll,
         voice: voices,
-        waiting: outbox.waiting(),
+        outbox: outbox.clone(),
         heard: heard_in,
     };
     let clock = Clock::start();

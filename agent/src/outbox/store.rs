@@ -248,6 +248,13 @@ impl Store {
         self.drop_bytes_unless_named(crash);
     }
 
+    /// Whatever was put is to be looked for again; what the daemon still has is not sent twice.
+    pub(super) fn bytes_again(&mut self) {
+        for upload in self.uploads.values_mut().filter(|upload| **upload == Upload::Done) {
+            *upload = Upload::Needed;
+        }
+    }
+
     pub(super) fn upload_failed(&mut self, crash: CrashId) {
         self.uploads.insert(crash, Upload::Needed);
         self.drop_bytes_unless_named(crash);
