@@ -39,7 +39,7 @@ pub fn transaction(writer: usize, number: u64) -> Vec<Change> {
     ]);
     if writer == BULK_WRITER {
         for index in 0..BULK_KEYS {
-            let keep = number % 3 != 0 || index % 2 == 0;
+            let keep = !number.is_multiple_of(3) || index % 2 == 0;
             let letter = u8::try_from(dice.below(256)).unwrap_or_default();
             changes
                 .insert(format!("w{writer}/b{index:03}").into_bytes(), keep.then(|| vec![letter; 32 * 1024]));
