@@ -72,7 +72,7 @@ pub(super) enum Operation {
 }
 
 impl Operation {
-    fn from_number(number: u64) -> Self {
+    pub(super) fn from_number(number: u64) -> Self {
         match number {
             0x03 => Self::ReadFolder,
             0x07 => Self::TruncatePath,
