@@ -1,5 +1,6 @@
 //! Arguments, logs, signals and exit codes of `holdfast-agent`. Everything else is in the library.
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,7 +38,11 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let Arguments { config, log } = Arguments::parse();
-    tracing_subscriber::fmt().with_env_filter(log).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(log)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     match start(&config) {
         Ok(code) => code,
         Err(error) => {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use holdfast_attempt::{Launched, Taken};
+use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::crash::CrashFile;
 use holdfast_wire::id::{AttemptId, BuildHash, BundleId, CrashId, LeaseNumber, Udid};
 use holdfast_wire::phone::PhoneFacts;
@@ -172,6 +173,23 @@ impl Memory {
             .iter()
             .map(|known| Taken { file: known.file.clone(), crash: known.crash, confirmed: true })
             .collect()
+    }
+
+    /// The attempt that runs has started a process. Should the agent end now, its report is still known.
+    pub fn note_launch(&mut self, build: &BuildIdentity, pid: u32) {
+        let State::Running { attempt, .. } = self.state else { return };
+        if self.last.as_ref().is_none_or(|last| last.attempt != attempt) {
+            self.last = Some(LastLaunched {
+                attempt,
+                bundle_id: build.bundle_id.clone(),
+                executable: build.executable.clone(),
+                pids: BTreeSet::new(),
+                unnamed: 0,
+            });
+        }
+        if let Some(last) = &mut self.last {
+            last.pids.insert(pid);
+        }
     }
 
     /// The daemon has this file.

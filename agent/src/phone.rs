@@ -278,6 +278,13 @@ impl<P: Phone> PhoneTask<P> {
                 self.memory.installed = Some(hands.build().hash);
                 perform::note_app(&mut self.memory.facts, hands.build());
             }
+            Event::Launched { pid, .. } => {
+                self.memory.note_launch(hands.build(), *pid);
+                if let Err(error) = self.memory.save(&self.shared.memory_folder) {
+                    // Its report would then belong to nobody after a restart, and no more.
+                    tracing::error!(%error, "a launch could not be recorded");
+                }
+            }
             Event::Checked(facts) => self.memory.facts = Some(self.own_facts((**facts).clone())),
             Event::Deleted => {
                 if let Some(file) = &done.file {

@@ -161,7 +161,8 @@ async fn an_agent_that_was_killed_cleans_up_before_it_says_so() {
     assert_eq!((blame(&report), report.lease), (Some(Blame::Rack), LeaseNumber(1)));
     assert_eq!(phone.running(), 0);
     assert!(farm.daemon.with(|heard| heard.ever_held.iter().any(|held| held.lease == LeaseNumber(1))));
-    until("the crash file", || farm.daemon.with(|heard| heard.crashes.first().cloned())).await;
+    let crash = until("the crash file", || farm.daemon.with(|heard| heard.crashes.first().cloned())).await;
+    assert_eq!(crash.attempt, Some("J1.1".parse().unwrap()), "its process had been recorded");
     farm.daemon.run("phone-1", 2, "J1.2", 1);
     assert_eq!(farm.report("J1.2").await.end, AttemptEnd::Passed);
     assert_eq!(farm.daemon.with(|heard| heard.reports.len()), 2, "one outcome for each attempt");
