@@ -142,9 +142,12 @@ impl Scenario {
             let lines = inner
                 .location()
                 .map_or_else(String::new, |place| format!("{}:{}:", place.line(), place.column()));
-            // The parser repeats both places in its own words.
+            // The parser repeats both places in its own words, sometimes only the beginning of the path.
             let whole = inner.to_string();
-            let message = whole.strip_prefix(&format!("{at}: ")).unwrap_or(&whole);
+            let message = match whole.split_once(": ") {
+                Some((repeated, rest)) if at.starts_with(repeated) => rest,
+                _ => &whole,
+            };
             let what = message.split(" at line ").next().unwrap_or(message).to_owned();
             ScenarioError::Wrong { path: path.to_owned(), place: format!("{lines} at `{at}`:"), what }
         })?;
@@ -264,7 +267,7 @@ faults:
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (text, told) in [
-            ("phones:\n  - cuont: 3\n", ["rack.yaml:2:5:", "`phones[0].cuont`", "unknown field `cuont`"]),
+            ("phones:\n  - cuont: 3\n", ["rack.yaml:2:5:", "at `phones[0].cuont`: unknown", "field `cuont`"]),
             ("phones:\n  - count: many\n", ["rack.yaml:2:12:", "`phones[0].count`", "expected u32"]),
             ("phones:\n  - model: iPhone3,1\n", ["rack.yaml:", "`phones[0].model`", "iPhone14,5"]),
             ("phones:\n  - ios: new\n", ["rack.yaml:", "`phones[0].ios`", "write it like"]),
