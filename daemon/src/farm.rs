@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_scheduler::policy::Policy;
-use holdfast_scheduler::{Decision, Event, Record, RestoreError, Scheduler};
+use holdfast_scheduler::{Decision, Event, JobRecord, Record, RestoreError, Scheduler};
 use holdfast_store::codec::Kind;
 use holdfast_store::{Entry, Key, Op, Store, StoreError};
 use holdfast_wire::api::{Change, CrashView, Explanation};
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{BlobHash, BuildHash, JobId, RackId, Udid};
-use holdfast_wire::job::JobSpec;
+use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -168,8 +168,10 @@ impl Farm {
             let snapshot = Arc::make_mut(shown);
             snapshot.number += 1;
             for one in progress {
-                let runs = snapshot.running.contains(&one.attempt.job);
-                if runs {
+                let runs = |job: &Arc<JobRecord>| {
+                    matches!(job.state, JobState::Running { attempt, .. } if attempt == one.attempt.number)
+                };
+                if snapshot.jobs.get(&one.attempt.job).is_some_and(runs) {
                     let view = holdfast_wire::api::ProgressView {
                         step: one.step,
                         percent: one.percent.min(100),
@@ -200,12 +202,16 @@ pub struct Loop<S> {
 /// An answer that may be given once the turn is durable.
 type Answer = Box<dyn FnOnce() + Send>;
 
+/// A change of the picture that is no decision of the brain's.
+type Repaint = Box<dyn FnOnce(&mut Snapshot) + Send>;
+
 /// What a turn has decided so far.
 #[derive(Default)]
 struct Turn {
     decisions: Vec<Decision>,
     ops: BTreeMap<Key, Op>,
     changes: Vec<Change>,
+    repaints: Vec<Repaint>,
     answers: Vec<Answer>,
     /// Whether there is anything that readers have not seen.
     news: bool,
@@ -316,7 +322,7 @@ impl<S: Store> Loop<S> {
         }
         self.act(&turn.decisions);
         if turn.news {
-            self.show(&turn.decisions);
+            self.show(&turn.decisions, turn.repaints);
         }
         for answer in turn.answers {
             answer();
@@ -407,9 +413,7 @@ impl<S: Store> Loop<S> {
             turn.put(records::put_crash(crash)?);
             turn.changes.push(Change::Crash { id: crash.origin.id });
         }
-        turn.news = true;
-        // Shown before it is durable would be too early, so the picture is changed but not yet sent.
-        turn.later(&self.shown, move |snapshot| {
+        turn.repaint(move |snapshot| {
             snapshot.agents.insert(rack, agent_version);
             for crash in new {
                 snapshot.put_crash(Arc::new(crash));
@@ -432,7 +436,7 @@ impl<S: Store> Loop<S> {
         turn.changes.push(Change::Build { hash: build.identity.hash });
         let build = Arc::new(build);
         let shown = build.clone();
-        turn.later(&self.shown, move |snapshot| snapshot.put_build(shown));
+        turn.repaint(move |snapshot| snapshot.put_build(shown));
         Ok(build)
     }
 
@@ -451,10 +455,13 @@ impl<S: Store> Loop<S> {
         }
     }
 
-    fn show(&self, decisions: &[Decision]) {
+    fn show(&self, decisions: &[Decision], repaints: Vec<Repaint>) {
         let now = self.clock.now();
         self.shown.send_modify(|shown| {
             let snapshot = Arc::make_mut(shown);
+            for repaint in repaints {
+                repaint(snapshot);
+            }
             snapshot.take(&self.brain, decisions);
             snapshot.look(&self.brain, now);
         });
@@ -471,20 +478,10 @@ impl Turn {
         self.answers.push(Box::new(move || drop(to.send(answer))));
     }
 
-    /// Changes the picture before the answers of this turn are given, and after it is durable.
-    fn later(
-        &mut self,
-        shown: &Arc<watch::Sender<Arc<Snapshot>>>,
-        change: impl FnOnce(&mut Snapshot) + Send + 'static,
-    ) {
-        let shown = shown.clone();
-        self.answers.push(Box::new(move || {
-            shown.send_modify(|shown| {
-                let snapshot = Arc::make_mut(shown);
-                snapshot.number += 1;
-                change(snapshot);
-            });
-        }));
+    /// Changes the picture once this turn is durable, before its answers are given.
+    fn repaint(&mut self, change: impl FnOnce(&mut Snapshot) + Send + 'static) {
+        self.news = true;
+        self.repaints.push(Box::new(change));
     }
 }
 

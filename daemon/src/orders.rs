@@ -35,24 +35,26 @@ impl RackOrders {
 }
 
 impl Orders {
-    /// Replaces the order of a phone. Those who wait for its rack's news are woken.
+    /// Replaces the order of a phone. Those who wait for its rack's news are woken. A rack that the phone has left
+    /// is no longer told of it, or a phone that comes back could be given an order that is long over.
     pub fn set(&self, rack: &RackId, phone: Udid, order: Order) {
-        self.with(rack, |rack| {
-            rack.send_modify(|orders| {
-                orders.version = Version(orders.version.0 + 1);
-                orders.phones.insert(phone, (orders.version, order));
+        let mut racks = self.racks.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, left) in racks.iter().filter(|(other, _)| *other != rack) {
+            left.send_if_modified(|orders| {
+                orders.phones.remove(&phone);
+                false
             });
+        }
+        racks.entry(rack.clone()).or_default().send_modify(|orders| {
+            orders.version = Version(orders.version.0 + 1);
+            orders.phones.insert(phone, (orders.version, order));
         });
     }
 
     /// Follows the orders of a rack.
     pub fn follow(&self, rack: &RackId) -> watch::Receiver<RackOrders> {
-        self.with(rack, watch::Sender::subscribe)
-    }
-
-    fn with<T>(&self, rack: &RackId, act: impl FnOnce(&watch::Sender<RackOrders>) -> T) -> T {
         let mut racks = self.racks.lock().unwrap_or_else(PoisonError::into_inner);
-        act(racks.entry(rack.clone()).or_default())
+        racks.entry(rack.clone()).or_default().subscribe()
     }
 }
 
@@ -78,5 +80,15 @@ mod tests {
         assert_eq!(seen(0), ["A", "B"]);
         assert_eq!(seen(2), ["A"]);
         assert!(seen(3).is_empty());
+    }
+
+    #[test]
+    fn a_rack_is_not_told_of_a_phone_that_has_left_it() {
+        let (orders, phone) = (Orders::default(), "A".parse::<Udid>().unwrap());
+        let (old, new) = ("r1".parse().unwrap(), "r2".parse().unwrap());
+        orders.set(&old, phone.clone(), Order::Rest { through: LeaseNumber(1) });
+        orders.set(&new, phone, Order::Rest { through: LeaseNumber(2) });
+        let told = |rack| orders.follow(rack).borrow().since(Version(0)).len();
+        assert_eq!((told(&old), told(&new)), (0, 1));
     }
 }

@@ -1,6 +1,8 @@
 //! What the store holds, as JSON with a version, and the way between that and the brain's own records. The brain's
 //! types are not serialised themselves, so that it may change its mind without a migration.
 
+use std::collections::BTreeMap;
+
 use holdfast_scheduler::record::{Ended, Hold, HoldPhase, Quarantined};
 use holdfast_scheduler::{AttemptRecord, JobRecord, PhoneRecord};
 use holdfast_store::codec::{Kind, decode, encode};
@@ -155,7 +157,7 @@ pub fn read_job(entry: &Entry) -> Result<JobRecord, StoreError> {
 pub fn put_phone(phone: &PhoneRecord) -> Result<Op, StoreError> {
     let stored = StoredPhone {
         rack: phone.rack.clone(),
-        facts: phone.facts.clone(),
+        facts: lasting(&phone.facts),
         last_lease: phone.last_lease,
         hold: phone.hold.as_ref().map(|hold| StoredHold {
             attempt: hold.attempt,
@@ -172,6 +174,12 @@ pub fn put_phone(phone: &PhoneRecord) -> Result<Op, StoreError> {
         }),
     };
     Ok(Op::put(PHONE.name(phone.facts.udid.as_str())?, encode(VERSION, &stored)?))
+}
+
+/// What of a phone's facts is worth keeping. The lists of apps and crash files may be longer than a record, and the
+/// rack tells them anew as soon as it speaks.
+fn lasting(facts: &PhoneFacts) -> PhoneFacts {
+    PhoneFacts { apps: Vec::new(), crash_files_waiting: BTreeMap::new(), ..facts.clone() }
 }
 
 /// Reads a phone.

@@ -13,7 +13,8 @@ use holdfast_scheduler::Event;
 use holdfast_wire::api::{CrashView, Problem};
 use holdfast_wire::crash::CrashOrigin;
 use holdfast_wire::id::{BlobHash, EntryId, RackId, StartId};
-use holdfast_wire::outcome::AttemptReport;
+use holdfast_wire::outcome::{AttemptEnd, AttemptReport};
+use holdfast_wire::phone::PhoneReport;
 use holdfast_wire::sync::{
     ENTRIES_PER_SYNC_MAX, OutboxEntry, OutboxItem, PHONES_PER_RACK_MAX, PROTOCOL, RefusedEntry, SyncReply,
     SyncRequest, Version,
@@ -23,6 +24,12 @@ use super::problem::{Body, Path, Refusal};
 use super::state::App;
 use crate::blobs::Presence;
 use crate::farm::{AgentSpoke, Ask};
+
+/// Longest text of an agent that a record keeps, in characters: a job's record has one for every attempt.
+const TEXT_CHARS_MAX: usize = 300;
+
+/// Most labels of one phone.
+const LABELS_MAX: usize = 32;
 
 /// What is known of each agent between its requests.
 #[derive(Debug, Default)]
@@ -141,9 +148,9 @@ fn check(request: &SyncRequest) -> Result<(), Refusal> {
 async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<RefusedEntry>), Refusal> {
     let rack = request.rack.clone();
     let mut events: Vec<Event> = Vec::new();
-    let report = |report: &holdfast_wire::phone::PhoneReport| Event::PhoneReported {
+    let report = |report: &PhoneReport| Event::PhoneReported {
         rack: rack.clone(),
-        report: Box::new(report.clone()),
+        report: Box::new(bounded(report.clone())),
     };
     events.extend(request.phones.iter().map(report));
     let (mut crashes, mut confirmed, mut refused) = (Vec::new(), Vec::new(), Vec::new());
@@ -158,8 +165,11 @@ async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<
         };
         match taken {
             Ok(()) => confirmed.push(id.clone()),
-            // The daemon's own trouble passes; the entry is said again.
-            Err(refusal) if refusal.0.status >= 500 => return Err(refusal),
+            // The daemon's own trouble passes, and the agent may yet put the bytes: this entry is said again, and the
+            // rest of the request counts, or one entry could make a whole rack fall silent.
+            Err(refusal) if refusal.0.status >= 500 => {
+                tracing::warn!(rack = %request.rack, entry = %id, reason = refusal.0.detail, "cannot take an entry yet");
+            }
             Err(refusal) => refused.push(RefusedEntry { id: id.clone(), reason: refusal.0.detail }),
         }
     }
@@ -176,8 +186,35 @@ fn ended(rack: &RackId, report: &AttemptReport, kept: BlobHash) -> Event {
         attempt: report.attempt,
         phone: report.phone.clone(),
         lease: report.lease,
-        end: report.end.clone(),
+        end: shortened(report.end.clone()),
         report: kept,
+    }
+}
+
+/// A phone's report whose texts are short enough for its record, whatever the phone is called.
+fn bounded(mut report: PhoneReport) -> PhoneReport {
+    let facts = &mut report.facts;
+    for text in [&mut facts.name, &mut facts.product_type, &mut facts.model, &mut facts.os_build, &mut report.reason] {
+        *text = cut(std::mem::take(text));
+    }
+    facts.labels.truncate(LABELS_MAX);
+    report
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+/// The end of an attempt with a reason that fits the job's record; the report has the whole of it.
+fn shortened(end: AttemptEnd) -> AttemptEnd {
+    match end {
+        AttemptEnd::Failed { blame, step, reason } => {
+            AttemptEnd::Failed { blame, step, reason: cut(reason) }
+        }
+        AttemptEnd::Passed | AttemptEnd::Revoked => end,
     }
 }
 

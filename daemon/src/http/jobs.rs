@@ -98,9 +98,10 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
             wrong(format!("inline_cases[{place}]"), mistake);
         }
     }
+    let asked = request.cases.len() + request.inline_cases.len();
     cases.extend(request.inline_cases);
-    if !(1..=CASES_MAX).contains(&cases.len()) && request.cases.is_empty() {
-        wrong("cases".to_owned(), format!("a job runs 1 to {CASES_MAX} cases"));
+    if !(1..=CASES_MAX).contains(&asked) {
+        wrong("cases".to_owned(), format!("a job runs 1 to {CASES_MAX} cases, not {asked}"));
     }
     let wants = &request.requirements;
     if let (Some(minimum), Some(maximum)) = (&wants.os_min, &wants.os_max)
