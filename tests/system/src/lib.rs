@@ -1,1 +1,16 @@
-//! Real processes over loopback, end to end.
+//! A whole farm of real processes over loopback: pretend phones, agent, daemon. The system tests and the demo
+//! both stand on it.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`process`] | one child process: started, awaited, ended by its id |
+//! | [`farm`] | the processes of a farm and where they listen |
+//! | [`control`] | what really happened on each pretend phone, and faults on command |
+//! | [`api`] | what is asked of the daemon |
+//! | [`demo`] | the main job, shown to a person |
+
+pub mod api;
+pub mod control;
+pub mod demo;
+pub mod farm;
+pub mod process;

@@ -28,7 +28,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("holdfast-agent", &["holdfast-wire", "holdfast-attempt", "holdfast-device", "holdfast-usb"]),
     ("holdfast-simphone", &[]),
     ("holdfast-powercut", &[]),
-    ("holdfast-system", &[]),
+    ("holdfast-system", &["holdfast-wire"]),
     ("holdfast-tidy", &[]),
 ];
 
