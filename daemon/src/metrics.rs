@@ -62,7 +62,12 @@ fn phones(registry: &mut Registry, snapshot: &Snapshot) {
         counts.get_or_create(&labels).set(count);
     }
     registry.register("phones", "Phones by state, pool and rack", counts);
-    registry.register_with_unit("phone_battery", "Charge of a phone, 0 to 1", Unit::Ratios, charge);
+    registry.register_with_unit(
+        "phone_battery",
+        "Charge of a phone, 0 to 1",
+        Unit::Other("ratio".to_owned()),
+        charge,
+    );
     registry.register_with_unit("phone_temperature", "Temperature of a phone's battery", Unit::Celsius, heat);
 }
 

@@ -194,7 +194,9 @@ fn ended(rack: &RackId, report: &AttemptReport, kept: BlobHash) -> Event {
 /// A phone's report whose texts are short enough for its record, whatever the phone is called.
 fn bounded(mut report: PhoneReport) -> PhoneReport {
     let facts = &mut report.facts;
-    for text in [&mut facts.name, &mut facts.product_type, &mut facts.model, &mut facts.os_build, &mut report.reason] {
+    for text in
+        [&mut facts.name, &mut facts.product_type, &mut facts.model, &mut facts.os_build, &mut report.reason]
+    {
         *text = cut(std::mem::take(text));
     }
     facts.labels.truncate(LABELS_MAX);
@@ -211,9 +213,7 @@ fn cut(text: String) -> String {
 /// The end of an attempt with a reason that fits the job's record; the report has the whole of it.
 fn shortened(end: AttemptEnd) -> AttemptEnd {
     match end {
-        AttemptEnd::Failed { blame, step, reason } => {
-            AttemptEnd::Failed { blame, step, reason: cut(reason) }
-        }
+        AttemptEnd::Failed { blame, step, reason } => AttemptEnd::Failed { blame, step, reason: cut(reason) },
         AttemptEnd::Passed | AttemptEnd::Revoked => end,
     }
 }

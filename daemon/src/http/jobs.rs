@@ -95,7 +95,10 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
     }
     for (place, case) in request.inline_cases.iter().enumerate() {
         for mistake in case.mistakes() {
-            wrong(format!("inline_cases[{place}]"), mistake);
+            match mistake.split_once(": ") {
+                Some((path, what)) => wrong(format!("inline_cases[{place}].{path}"), what.to_owned()),
+                None => wrong(format!("inline_cases[{place}]"), mistake),
+            }
         }
     }
     let asked = request.cases.len() + request.inline_cases.len();

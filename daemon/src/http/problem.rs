@@ -13,6 +13,9 @@ use crate::blobs::BlobError;
 use crate::builds::ArchiveError;
 use crate::farm::Stopping;
 
+/// Mistakes of one request that are told at once; more would not be read.
+const MISTAKES_MAX: usize = 20;
+
 /// A refusal on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal(pub Problem);
@@ -138,17 +141,55 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
-        let mut reader = serde_json::Deserializer::from_slice(&bytes);
-        let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-            let path = error.path().to_string();
-            let inner = error.into_inner();
-            let at = format!("line {}, column {}", inner.line(), inner.column());
-            let place = if path == "." { at } else { format!("{path} ({at})") };
-            Refusal::mistake(place, inner.to_string())
-        })?;
-        reader.end().map_err(|error| Refusal::mistake("after the document", error.to_string()))?;
+        let value = parse(&bytes).map_err(Refusal::mistakes)?;
         Ok(Self { value, bytes })
     }
+}
+
+/// The document, or its mistakes: one for every field that is wrong.
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Vec<Mistake>> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let first = match serde_path_to_error::deserialize(&mut reader) {
+        Ok(value) => {
+            let after = |error: serde_json::Error| vec![mistake("after the document", &error)];
+            return reader.end().map(|()| value).map_err(after);
+        }
+        Err(error) => error,
+    };
+    let path = first.path().to_string();
+    let mut mistakes = vec![mistake(&path, first.inner())];
+    // The parser stops at the first mistake; without the field that has it, it comes to the next.
+    if let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_slice(bytes) {
+        let mut wrong = field_of(&path);
+        while fields.remove(&wrong).is_some() && mistakes.len() < MISTAKES_MAX {
+            let rest = serde_json::Value::Object(fields.clone());
+            let Err(error) = serde_path_to_error::deserialize::<_, T>(rest) else { break };
+            let path = error.path().to_string();
+            wrong = field_of(&path);
+            // The fields that were taken out are now missed; that is no mistake of the request.
+            if fields.contains_key(&wrong) {
+                mistakes.push(mistake(&path, error.inner()));
+            }
+        }
+    }
+    Err(mistakes)
+}
+
+/// The field of the whole document that a path leads into.
+fn field_of(path: &str) -> String {
+    path.split(['.', '[']).next().unwrap_or_default().to_owned()
+}
+
+/// One mistake: its place is named once, as path and, where the parser knows them, line and column.
+fn mistake(path: &str, error: &serde_json::Error) -> Mistake {
+    let words = error.to_string();
+    let Some((what, _)) = words.rsplit_once(" at line ").filter(|_| error.line() > 0) else {
+        return Mistake { place: path.to_owned(), what: words };
+    };
+    let at = format!("line {}, column {}", error.line(), error.column());
+    // Where the text itself is broken, the path is not known.
+    let place = if matches!(path, "." | "?") { at } else { format!("{path} ({at})") };
+    Mistake { place, what: what.to_owned() }
 }
 
 fn too_large(rejection: BytesRejection) -> Refusal {
@@ -174,7 +215,7 @@ impl<T: DeserializeOwned, S: Send + Sync> axum::extract::FromRequestParts<S> for
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Refusal> {
         let query = axum::extract::Query::<T>::from_request_parts(parts, state).await;
-        query.map(|query| Self(query.0)).map_err(|error| Refusal::mistake("query", error.body_text()))
+        query.map(|query| Self(query.0)).map_err(|error| Refusal::mistake("query", innermost(&error)))
     }
 }
 
@@ -187,6 +228,15 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> axum::extract::FromRequestParts
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Refusal> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
-        path.map(|path| Self(path.0)).map_err(|error| Refusal::mistake("path", error.body_text()))
+        path.map(|path| Self(path.0)).map_err(|error| Refusal::mistake("path", innermost(&error)))
     }
+}
+
+/// The cause that says what is wrong; those above it only say where it came by.
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut inner = error;
+    while let Some(cause) = inner.source() {
+        inner = cause;
+    }
+    inner.to_string()
 }
