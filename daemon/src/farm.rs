@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_scheduler::policy::Policy;
 use holdfast_scheduler::{Decision, Event, JobRecord, Record, RestoreError, Scheduler};
@@ -20,6 +21,7 @@ use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::orders::Orders;
 use crate::records::{self, LateReport, Submission};
+use crate::retention::{self, Keeping};
 use crate::snapshot::Snapshot;
 
 /// Requests that may wait for the loop; more wait at the door, which slows their senders down.
@@ -33,6 +35,9 @@ const DECISIONS_PER_TURN_MAX: usize = 1_024;
 
 /// Entries read from the store at once at the start.
 const PAGE_ENTRIES: usize = 4_096;
+
+/// How often it is looked for what has been kept long enough: retention is counted in days.
+const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 
 /// Why the loop cannot start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -197,6 +202,7 @@ pub struct Loop<S> {
     changes: Changes,
     submissions: BTreeMap<String, Submission>,
     wake_at: Option<Time>,
+    keeping: Option<Keeping>,
 }
 
 /// An answer that may be given once the turn is durable.
@@ -259,10 +265,26 @@ impl<S: Store> Loop<S> {
             progress: shown.clone(),
         };
         let (orders, changes) = (farm.orders.clone(), farm.changes.clone());
-        let mut this =
-            Self { store, brain, clock, asks: incoming, shown, orders, changes, submissions, wake_at: None };
+        let mut this = Self {
+            store,
+            brain,
+            clock,
+            asks: incoming,
+            shown,
+            orders,
+            changes,
+            submissions,
+            wake_at: None,
+            keeping: None,
+        };
         this.act(&decisions);
         Ok((this, farm))
+    }
+
+    /// Lets go of what has been kept long enough; without this, everything is kept.
+    #[must_use]
+    pub fn keeping(self, keeping: Keeping) -> Self {
+        Self { keeping: Some(keeping), ..self }
     }
 
     /// Runs until every way to it is gone.
@@ -271,6 +293,7 @@ impl<S: Store> Loop<S> {
     /// The store stopped serving; nobody was answered for what is not in it.
     pub async fn run(mut self) -> Result<(), FarmError> {
         let mut waiting = Vec::with_capacity(REQUESTS_PER_TURN_MAX);
+        let mut trim = tokio::time::interval(TRIM_EVERY);
         loop {
             let timer = self.timer();
             tokio::select! {
@@ -282,6 +305,7 @@ impl<S: Store> Loop<S> {
                     }
                 }
                 () = timer => {}
+                _ = trim.tick() => self.trim().await?,
             }
             self.turn(&mut waiting).await?;
         }
@@ -328,6 +352,38 @@ impl<S: Store> Loop<S> {
             answer();
         }
         self.changes.tell(turn.changes.into_iter().chain(turn.decisions.iter().filter_map(change_of)));
+        Ok(())
+    }
+
+    /// Removes what has been kept long enough, one transaction at a time; the rest goes an hour later.
+    async fn trim(&mut self) -> Result<(), FarmError> {
+        let Some(Keeping { retention, blobs }) = self.keeping.clone() else { return Ok(()) };
+        let late = all(&self.store, records::LATE_REPORT).await?;
+        let late: Vec<LateReport> = late.iter().map(records::read).collect::<Result<_, _>>()?;
+        let snapshot = self.shown.borrow().clone();
+        let trim = retention::due(&snapshot, &self.submissions, &late, self.clock.now(), &retention)?;
+        if trim.ops.is_empty() {
+            return Ok(());
+        }
+        self.store.commit(Vec::new(), trim.ops).await?;
+        for key in &trim.keys {
+            self.submissions.remove(key);
+        }
+        let jobs = trim.jobs;
+        tracing::info!(jobs = jobs.len(), keys = trim.keys.len(), "let go of what was kept long enough");
+        self.show(
+            &[],
+            vec![Box::new(move |snapshot: &mut Snapshot| {
+                jobs.iter().for_each(|id| snapshot.forget_job(*id))
+            })],
+        );
+        // A report that stays behind when the daemon is killed here takes room and does no harm.
+        let removed = tokio::task::spawn_blocking(move || {
+            trim.reports.iter().try_for_each(|report| blobs.remove(report))
+        });
+        if let Ok(Err(error)) = removed.await {
+            tracing::warn!(%error, "cannot remove a report that nobody names any more");
+        }
         Ok(())
     }
 

@@ -11,4 +11,5 @@ pub mod http;
 pub mod metrics;
 pub mod orders;
 pub mod records;
+pub mod retention;
 pub mod snapshot;

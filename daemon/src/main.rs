@@ -15,6 +15,7 @@ use holdfastd::config::{self, Loaded};
 use holdfastd::farm::Loop;
 use holdfastd::http::router::router;
 use holdfastd::http::state::App;
+use holdfastd::retention::Keeping;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -121,6 +122,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let store = SledStore::open(data.join("store")).await?;
     let clock = Arc::new(Clock::default());
     let (farm_loop, farm) = Loop::restore(store, loaded.policy, clock.clone()).await?;
+    let farm_loop = farm_loop.keeping(Keeping { retention: loaded.daemon.retention, blobs: blobs.clone() });
     let stopping = CancellationToken::new();
     let app = App {
         farm,

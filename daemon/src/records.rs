@@ -233,7 +233,15 @@ pub fn put_submission(key: &str, submission: &Submission) -> Result<Op, StoreErr
 /// # Errors
 /// The store's, when the record has no JSON form.
 pub fn put_late_report(late: &LateReport) -> Result<Op, StoreError> {
-    put(LATE_REPORT.name(&format!("{}/{}", late.attempt, late.report))?, late)
+    put(late_report_key(late)?, late)
+}
+
+/// Where a late report is recorded.
+///
+/// # Errors
+/// The store's, when the key cannot be formed.
+pub fn late_report_key(late: &LateReport) -> Result<Key, StoreError> {
+    LATE_REPORT.name(&format!("{}/{}", late.attempt, late.report))
 }
 
 /// Reads a record whose type is its own stored shape.

@@ -83,6 +83,14 @@ impl Snapshot {
         self.jobs.insert(job.id, job);
     }
 
+    /// Forgets a job that is over.
+    pub fn forget_job(&mut self, id: JobId) {
+        if let Some(JobState::Ended { at, .. }) = self.jobs.get(&id).map(|job| job.state.clone()) {
+            self.ended.remove(&(Reverse(at), id));
+            self.jobs.remove(&id);
+        }
+    }
+
     /// Takes over a crash.
     pub fn put_crash(&mut self, crash: Arc<CrashView>) {
         let id = crash.origin.id;
