@@ -40,6 +40,10 @@ pub struct Launch {
     /// How often it is drawn, against the other launches of the list.
     #[serde(default = "weight")]
     pub weight: u32,
+    /// Only this build of the app does it (`CFBundleVersion`); any other runs until it is killed. So a rack can show a
+    /// bug that came with one commit.
+    #[serde(default)]
+    pub only_build: Option<String>,
 }
 
 /// How an app ends. Times are in milliseconds after the launch is done.
@@ -147,7 +151,7 @@ pub enum Report {
 
 impl Default for Launch {
     fn default() -> Self {
-        Self { takes_ms: LAUNCH_MS, ends: Ending::Never, report: Report::AtOnce, weight: 1 }
+        Self { takes_ms: LAUNCH_MS, ends: Ending::Never, report: Report::AtOnce, weight: 1, only_build: None }
     }
 }
 
@@ -166,6 +170,16 @@ impl Behaviour {
             Some(seed) => self.draw(seed, number),
         };
         chosen.cloned().unwrap_or_default()
+    }
+
+    /// What the launch of this number does when this build of the app is installed.
+    #[must_use]
+    pub fn launch_of(&self, number: u64, build: &str) -> Launch {
+        let launch = self.launch(number);
+        match &launch.only_build {
+            Some(only) if only != build => Launch { takes_ms: launch.takes_ms, ..Launch::default() },
+            Some(_) | None => launch,
+        }
     }
 
     fn draw(&self, seed: u64, number: u64) -> Option<&Launch> {
@@ -297,5 +311,14 @@ launches:
         {
             assert!(serde_yaml::from_str::<Behaviour>(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_bug_of_one_build_shows_in_that_build_alone() {
+        let dies = Ending::Exit { after_ms: 5, code: 1 };
+        let launch = Launch { ends: dies.clone(), only_build: Some("141".to_owned()), ..Launch::default() };
+        let behaviour = Behaviour { launches: vec![launch], random_seed: None };
+        assert_eq!(behaviour.launch_of(0, "141").ends, dies);
+        assert_eq!(behaviour.launch_of(0, "140").ends, Ending::Never);
     }
 }

@@ -163,7 +163,11 @@ impl Processes {
         let count = inner.launch_counts.entry(app.bundle_id.clone()).or_default();
         let number = *count;
         *count += 1;
-        let script = inner.behaviours.get(&app.bundle_id).map(|it| it.launch(number)).unwrap_or_default();
+        let script = inner
+            .behaviours
+            .get(&app.bundle_id)
+            .map(|it| it.launch_of(number, &app.build))
+            .unwrap_or_default();
         let token = self.launches.fetch_add(1, Ordering::Relaxed) + 1;
         let process = Arc::new(Process {
             pid: inner.last_pid,
