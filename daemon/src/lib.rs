@@ -6,6 +6,7 @@ pub mod changes;
 pub mod clock;
 pub mod config;
 pub mod crashes;
+pub mod dashboard;
 pub mod farm;
 pub mod http;
 pub mod metrics;

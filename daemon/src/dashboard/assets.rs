@@ -15,8 +15,11 @@ pub struct Asset {
 }
 
 /// The script.
-pub const SCRIPT: Asset =
-    Asset { path: "/dashboard/app.js", media: "text/javascript; charset=utf-8", text: include_str!("app.js") };
+pub const SCRIPT: Asset = Asset {
+    path: "/dashboard/app.js",
+    media: "text/javascript; charset=utf-8",
+    text: include_str!("app.js"),
+};
 /// The style.
 pub const STYLE: Asset =
     Asset { path: "/dashboard/style.css", media: "text/css; charset=utf-8", text: include_str!("style.css") };

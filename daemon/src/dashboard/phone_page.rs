@@ -5,9 +5,9 @@ use holdfast_wire::time::Time;
 use maud::{Markup, html};
 
 use super::farm_page::power;
+use super::job_page::table;
 use super::part::Part;
 use super::picture::PhonePage;
-use super::job_page::table;
 use super::rows::{bar, by_udid, crash, job, list, step_words};
 use super::shapes;
 use super::shell::{Frame, live};
@@ -31,7 +31,13 @@ pub fn parts(page: &PhonePage, now: Time) -> Vec<Part> {
     vec![
         head(page, now),
         list("jobs", "Jobs here", jobs.len(), jobs, "This phone has run nothing that is still shown."),
-        list("crashes", "Crashes here", crashes.len(), crashes, "No crash has been collected from this phone."),
+        list(
+            "crashes",
+            "Crashes here",
+            crashes.len(),
+            crashes,
+            "No crash has been collected from this phone.",
+        ),
         known_facts(&page.phone.facts),
     ]
 }

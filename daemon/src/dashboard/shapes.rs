@@ -20,7 +20,8 @@ const fn face(word: &'static str, tone: &'static str, lines: &'static str, fille
 }
 
 /// A phone that is free.
-pub(crate) const READY: Face = face("ready", "good", "M4.6 8.2l2.4 2.4l4.4-4.8M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4z", "");
+pub(crate) const READY: Face =
+    face("ready", "good", "M4.6 8.2l2.4 2.4l4.4-4.8M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4z", "");
 /// A phone or job that runs.
 pub(crate) const BUSY: Face = face("busy", "work", "", "M4 2.2v11.6l9.6-5.8z");
 /// A phone that will be ready by itself.
@@ -30,7 +31,8 @@ pub(crate) const ALARM: Face = face("needs hands", "alarm", "M8 6v3.6M8 11.6v.2M
 /// A phone that is not there.
 pub(crate) const OFFLINE: Face = face("offline", "off", "M3.6 3.6l8.8 8.8M12.4 3.6l-8.8 8.8", "");
 /// A job that waits.
-pub(crate) const WAITING: Face = face("waiting", "rest", "M8 4.6v3.6l2.4 1.6M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4z", "");
+pub(crate) const WAITING: Face =
+    face("waiting", "rest", "M8 4.6v3.6l2.4 1.6M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4z", "");
 
 /// How a phone's state looks.
 pub(crate) fn phone(state: &PhoneState) -> Face {
@@ -38,10 +40,17 @@ pub(crate) fn phone(state: &PhoneState) -> Face {
         PhoneState::Ready => READY,
         PhoneState::Busy { .. } => BUSY,
         PhoneState::Releasing { .. } => face("releasing", "work", "M4 2.2v11.6l9.6-5.8z", ""),
-        PhoneState::Preparing => face("preparing", "rest", "M5.2 8h.2M8 8h.2M10.8 8h.2M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4z", ""),
+        PhoneState::Preparing => face(
+            "preparing",
+            "rest",
+            "M5.2 8h.2M8 8h.2M10.8 8h.2M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4z",
+            "",
+        ),
         PhoneState::Cooling => face("cooling", "rest", "M8 1.6v12.8M2.5 4.8l11 6.4M13.5 4.8l-11 6.4", ""),
         PhoneState::Charging => face("charging", "rest", "", "M9.2 1L3 9.2h4.2L6.4 15l6.4-8.4H8.4z"),
-        PhoneState::Recovering => face("recovering", "rest", "M13.4 8a5.4 5.4 0 1 1-1.7-3.9M13.6 1.8v3.4h-3.4", ""),
+        PhoneState::Recovering => {
+            face("recovering", "rest", "M13.4 8a5.4 5.4 0 1 1-1.7-3.9M13.6 1.8v3.4h-3.4", "")
+        }
         PhoneState::NeedsHands => ALARM,
         PhoneState::Quarantined { .. } => face("quarantined", "alarm", "M2.4 2.4h11.2v11.2h-11.2zM5 8h6", ""),
         PhoneState::Offline => OFFLINE,
@@ -58,12 +67,15 @@ pub(crate) fn job(state: &JobState) -> Face {
         JobState::Ended { outcome: JobOutcome::Cancelled, .. } => {
             face("cancelled", "off", "M3.8 3.8l8.4 8.4M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4z", "")
         }
-        JobState::Ended { outcome: JobOutcome::Expired, .. } => Face { word: "expired", tone: "off", ..WAITING },
+        JobState::Ended { outcome: JobOutcome::Expired, .. } => {
+            Face { word: "expired", tone: "off", ..WAITING }
+        }
     }
 }
 
 /// Something that failed.
-pub(crate) const FAILED: Face = face("failed", "alarm", "M5.4 5.4l5.2 5.2M10.6 5.4l-5.2 5.2M2.4 2.4h11.2v11.2h-11.2z", "");
+pub(crate) const FAILED: Face =
+    face("failed", "alarm", "M5.4 5.4l5.2 5.2M10.6 5.4l-5.2 5.2M2.4 2.4h11.2v11.2h-11.2z", "");
 
 /// A crash report.
 pub(crate) const CRASH: Face = face("crash", "alarm", "", "M9.2 .8L2.6 8.8l3.8.6L4.4 15.2l8.6-8l-4.2-1z");

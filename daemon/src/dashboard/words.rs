@@ -187,7 +187,8 @@ mod tests {
         for (ms, expected) in spans {
             assert_eq!(span(Duration::from_millis(ms)), expected);
         }
-        let sizes = [(512, "512 B"), (64_000, "64.0 KB"), (3_200_000_000, "3.2 GB"), (u64::MAX, "18446744.1 TB")];
+        let sizes =
+            [(512, "512 B"), (64_000, "64.0 KB"), (3_200_000_000, "3.2 GB"), (u64::MAX, "18446744.1 TB")];
         for (size, expected) in sizes {
             assert_eq!(bytes(size), expected);
         }

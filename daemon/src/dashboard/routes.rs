@@ -1,0 +1,178 @@
+//! Addresses of the pages, their headers, and what a page says when there is nothing to show.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
+use axum::response::sse::Sse;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use holdfast_wire::id::{CrashId, JobId, Udid};
+use maud::{Markup, html};
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::assets::{self, Asset, version};
+use super::events::{View, stream};
+use super::picture::{Pictures, Unreadable};
+use super::shell::{Frame, still};
+use super::words::shown;
+use super::{crash_page, farm_page, job_page, phone_page};
+
+/// Pages that may be open at once: every wall and every desk of a large team.
+const READERS_MAX: usize = 256;
+
+/// What pages may load: our own files and nothing else.
+pub const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+    img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+struct Shared<P> {
+    pictures: Arc<P>,
+    readers: Arc<Semaphore>,
+    stop: CancellationToken,
+}
+
+impl<P> Clone for Shared<P> {
+    fn clone(&self) -> Self {
+        Self { pictures: self.pictures.clone(), readers: self.readers.clone(), stop: self.stop.clone() }
+    }
+}
+
+/// All pages. Streams end when `stop` is cancelled.
+pub fn routes<P: Pictures>(pictures: Arc<P>, stop: CancellationToken) -> Router {
+    let shared = Shared { pictures, readers: Arc::new(Semaphore::new(READERS_MAX)), stop };
+    let files = assets::ALL.into_iter().fold(Router::new(), |router, asset| {
+        router.route(
+            asset.path,
+            get(async move |query: Query<Version>, headers: HeaderMap| file(asset, &query, &headers)),
+        )
+    });
+    files
+        .route("/", get(farm::<P>))
+        .route("/jobs/{id}", get(job::<P>))
+        .route("/phones/{udid}", get(phone::<P>))
+        .route("/crashes/{id}", get(crash::<P>))
+        .route(farm_page::EVENTS, get(events::<P>))
+        .with_state(shared)
+        .layer(map_response(with_policy))
+}
+
+async fn with_policy(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "same-origin"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+#[derive(Debug, Deserialize)]
+struct Version {
+    v: Option<String>,
+}
+
+/// A file. Under the address with its version it may be kept for ever, else it has to be asked for each time.
+fn file(asset: Asset, asked: &Version, headers: &HeaderMap) -> Response {
+    let tag = format!("\"{}\"", version());
+    let keep = if asked.v.as_deref() == Some(version()) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-cache"
+    };
+    let named = [(header::ETAG, tag.as_str()), (header::CACHE_CONTROL, keep)];
+    let has = headers.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+    if has.is_some_and(|tags| tags.split(',').any(|one| one.trim().trim_start_matches("W/") == tag)) {
+        return (StatusCode::NOT_MODIFIED, named).into_response();
+    }
+    (named, [(header::CONTENT_TYPE, asset.media)], asset.text).into_response()
+}
+
+async fn farm<P: Pictures>(State(shared): State<Shared<P>>) -> Markup {
+    farm_page::render_page(&shared.pictures.picture())
+}
+
+async fn job<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<String>) -> Response {
+    let pictures = &*shared.pictures;
+    let Ok(parsed) = id.parse::<JobId>() else { return nothing(pictures, "job", &id) };
+    match pictures.job(parsed).await {
+        Ok(Some(page)) => job_page::render(&page, pictures.picture().now).into_response(),
+        Ok(None) => nothing(pictures, "job", &id),
+        Err(error) => unreadable(pictures, &error),
+    }
+}
+
+async fn phone<P: Pictures>(State(shared): State<Shared<P>>, Path(udid): Path<String>) -> Response {
+    let pictures = &*shared.pictures;
+    let Ok(parsed) = udid.parse::<Udid>() else { return nothing(pictures, "phone", &udid) };
+    match pictures.phone(&parsed).await {
+        Ok(Some(page)) => phone_page::render(&page, pictures.picture().now).into_response(),
+        Ok(None) => nothing(pictures, "phone", &udid),
+        Err(error) => unreadable(pictures, &error),
+    }
+}
+
+async fn crash<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<String>) -> Response {
+    let pictures = &*shared.pictures;
+    let Ok(parsed) = id.parse::<CrashId>() else { return nothing(pictures, "crash", &id) };
+    match pictures.crash(parsed).await {
+        Ok(Some(page)) => crash_page::render(&page, pictures.picture().now).into_response(),
+        Ok(None) => nothing(pictures, "crash", &id),
+        Err(error) => unreadable(pictures, &error),
+    }
+}
+
+fn nothing<P: Pictures>(pictures: &P, what: &str, name: &str) -> Response {
+    let text = format!("There is no {what} {} in this farm", shown(name));
+    (StatusCode::NOT_FOUND, message(pictures, &text, "The first page shows what there is.")).into_response()
+}
+
+fn unreadable<P: Pictures>(pictures: &P, error: &Unreadable) -> Response {
+    tracing::warn!(error = error as &dyn std::error::Error, "a page cannot be made");
+    let page = message(pictures, "This page cannot be shown now", &error.to_string());
+    (StatusCode::SERVICE_UNAVAILABLE, page).into_response()
+}
+
+fn message<P: Pictures>(pictures: &P, title: &str, words: &str) -> Markup {
+    let picture = pictures.picture();
+    let frame = Frame { title, class: "one", now: picture.now, simulated: picture.simulated };
+    still(
+        frame,
+        html! { section.head { h1 { (title) } p { (words) } p { a href="/" { "To the first page" } } } },
+    )
+}
+
+/// Which page asks, and what it has seen.
+#[derive(Debug, Deserialize)]
+struct Asked {
+    job: Option<JobId>,
+    phone: Option<Udid>,
+    seen: Option<String>,
+}
+
+async fn events<P: Pictures>(
+    State(shared): State<Shared<P>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Response {
+    let view = match (asked.job, asked.phone) {
+        (Some(job), _) => View::Job(job),
+        (None, Some(udid)) => View::Phone(udid),
+        (None, None) => View::Farm,
+    };
+    let Ok(place) = shared.readers.clone().try_acquire_owned() else {
+        let words = "too many pages are open; close some, or wait: this one tries again by itself";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "5")], words).into_response();
+    };
+    // The browser's own memory is newer than the address that the page was loaded with.
+    let last = headers.get("last-event-id").and_then(|value| value.to_str().ok());
+    let seen = last.filter(|last| !last.is_empty()).map(str::to_owned).or(asked.seen);
+    Sse::new(stream(shared.pictures, view, seen, shared.stop, place)).into_response()
+}
