@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use holdfast_scheduler::record::{Ended, Hold, HoldPhase, Quarantined};
 use holdfast_scheduler::{AttemptRecord, JobRecord, PhoneRecord};
 use holdfast_store::codec::{Kind, decode, encode};
-use holdfast_store::{Entry, Key, Op, StoreError};
+use holdfast_store::{Entry, Key, Op, StoreError, VALUE_BYTES_MAX};
 use holdfast_wire::api::CrashView;
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{AttemptId, BlobHash, JobId, LeaseNumber, RackId, Udid};
@@ -102,11 +102,27 @@ struct StoredQuarantine {
     until: Option<Time>,
 }
 
-/// Writes a job.
+/// Writes a job. When the words of its attempts would not fit a record, only the last attempt keeps its own: the whole
+/// reports are blobs, and a record that is refused would stop the daemon.
 ///
 /// # Errors
 /// The store's, when the record has no JSON form.
 pub fn put_job(job: &JobRecord) -> Result<Op, StoreError> {
+    let mut stored = stored_job(job);
+    let mut bytes = encode(VERSION, &stored)?;
+    if bytes.len() > VALUE_BYTES_MAX {
+        let last = stored.attempts.len().saturating_sub(1);
+        for attempt in stored.attempts.iter_mut().take(last) {
+            if let Some(StoredEnd { end: AttemptEnd::Failed { reason, .. }, .. }) = &mut attempt.ended {
+                reason.clear();
+            }
+        }
+        bytes = encode(VERSION, &stored)?;
+    }
+    Ok(Op::put(JOB.number(job.id.0), bytes))
+}
+
+fn stored_job(job: &JobRecord) -> StoredJob {
     let attempts = job.attempts.iter().map(|attempt| StoredAttempt {
         phone: attempt.phone.clone(),
         rack: attempt.rack.clone(),
@@ -118,14 +134,13 @@ pub fn put_job(job: &JobRecord) -> Result<Op, StoreError> {
             report: ended.report,
         }),
     });
-    let stored = StoredJob {
+    StoredJob {
         id: job.id,
         spec: job.spec.clone(),
         submitted_at: job.submitted_at,
         state: job.state.clone(),
         attempts: attempts.collect(),
-    };
-    Ok(Op::put(JOB.number(job.id.0), encode(VERSION, &stored)?))
+    }
 }
 
 /// Reads a job.
@@ -254,4 +269,62 @@ pub fn read<T: DeserializeOwned>(entry: &Entry) -> Result<T, StoreError> {
 
 fn put<T: Serialize>(key: Key, value: &T) -> Result<Op, StoreError> {
     Ok(Op::put(key, encode(VERSION, value)?))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use holdfast_scheduler::ATTEMPTS_MAX;
+    use holdfast_wire::build::BuildIdentity;
+    use holdfast_wire::id::BuildHash;
+    use holdfast_wire::job::{JobClass, Requirements};
+    use holdfast_wire::outcome::{Blame, StepName};
+
+    use super::*;
+
+    #[test]
+    fn a_job_with_as_many_attempts_as_there_may_be_fits_a_record() {
+        let at = Time::from_unix_ms(1_795_000_000_000);
+        let reason = "\u{1F4F1}\u{7}".repeat(300);
+        let end = AttemptEnd::Failed { blame: Blame::Phone, step: StepName::Install, reason: reason.clone() };
+        let attempt = AttemptRecord {
+            phone: "00008110-000A2D8E3C41801E".parse().unwrap(),
+            rack: "r".repeat(64).parse().unwrap(),
+            lease: LeaseNumber(u64::MAX),
+            leased_at: at,
+            ended: Some(Ended { end, at, report: Some(BlobHash::new([7; 32])) }),
+        };
+        let build = BuildIdentity {
+            hash: BuildHash::new([1; 32]),
+            size_bytes: 1,
+            bundle_id: "a.b".parse().unwrap(),
+            executable: "A".to_owned(),
+            version: "1".to_owned(),
+            build_number: "2".repeat(crate::http::jobs::SPEC_BYTES_MAX - 1_024),
+            uuids: vec![],
+            minimum_os: None,
+        };
+        let spec = JobSpec {
+            class: JobClass::Custom,
+            build,
+            cases: vec![],
+            requirements: Requirements::default(),
+            priority: 0,
+            owner: None,
+            start_by: None,
+        };
+        let job = JobRecord {
+            id: JobId(1),
+            spec,
+            submitted_at: at,
+            state: JobState::Queued,
+            attempts: vec![attempt; ATTEMPTS_MAX],
+        };
+        let Op::Put { key, value } = put_job(&job).unwrap() else { unreachable!("a job is put") };
+        assert!(value.len() <= VALUE_BYTES_MAX, "{} bytes", value.len());
+        let entry = Entry { key, value: value.into(), version: holdfast_store::Revision::ZERO };
+        let read = read_job(&entry).unwrap();
+        assert_eq!(read.attempts.len(), ATTEMPTS_MAX);
+        assert_eq!(read.attempts.last(), job.attempts.last(), "the last attempt keeps its words");
+    }
 }

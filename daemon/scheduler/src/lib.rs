@@ -33,4 +33,5 @@ pub use event::Event;
 pub use fleet::{PhoneStatus, RackStatus};
 pub use policy::Policy;
 pub use record::{AttemptRecord, JobRecord, PhoneRecord, Record};
+pub use retry::ATTEMPTS_MAX;
 pub use scheduler::{RestoreError, Scheduler};

@@ -13,6 +13,10 @@ use crate::lease::close;
 use crate::record::{Ended, Quarantined};
 use crate::scheduler::Scheduler;
 
+/// Attempts of one job, at most, whatever is to blame: its record must stay small, and a job that was begun so often
+/// needs a person.
+pub const ATTEMPTS_MAX: usize = 32;
+
 impl Scheduler {
     /// Ends an attempt that counts, and decides what becomes of its job.
     pub(crate) fn settle(&mut self, now: Time, attempt: AttemptId, ended: Ended, out: &mut Vec<Decision>) {
@@ -37,6 +41,15 @@ impl Scheduler {
             // Nobody took the job back, so it goes on waiting.
             AttemptEnd::Revoked => None,
         };
+        let worn_out = record.attempts.len() >= ATTEMPTS_MAX;
+        let outcome = outcome.or_else(|| {
+            worn_out.then(|| JobOutcome::Failed {
+                blame: Blame::Farm,
+                reason: format!(
+                    "{ATTEMPTS_MAX} attempts came to nothing; look at the attempts, then submit it again"
+                ),
+            })
+        });
         match outcome {
             Some(outcome) => self.end_job(now, attempt.job, outcome, out),
             None => {

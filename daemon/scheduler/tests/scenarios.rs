@@ -235,6 +235,21 @@ fn each_blame_has_its_own_budget_and_the_job_has_none() {
 }
 
 #[test]
+fn a_job_that_is_begun_again_and_again_is_given_up_in_the_end() {
+    let ends: String = (1..=32).map(|n| format!("end J1.{n} on A lease {n} revoked\n")).collect();
+    let runs =
+        (1..32).map(|n| format!("J1.{n} on A\nA runs J1.{n} by lease {n}\nA rests after {n}\nJ1 queued\n"));
+    check(
+        &format!("phone A on r1\nsync r1\nsubmit custom\n{ends}"),
+        &format!(
+            "J1 queued\n{}J1.32 on A\nA runs J1.32 by lease 32\nA rests after 32\nJ1 failed, farm: 32 attempts \
+             came to nothing; look at the attempts, then submit it again",
+            runs.collect::<String>()
+        ),
+    );
+}
+
+#[test]
 fn a_phone_that_fails_again_and_again_is_kept_from_work_for_a_while() {
     check(
         "phone A on r1

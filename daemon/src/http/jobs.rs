@@ -26,7 +26,7 @@ const KEY_BYTES_MAX: usize = 128;
 const CASES_MAX: usize = 50;
 
 /// Bytes of a job's description, at most: with its attempts it must fit a record of the store.
-const SPEC_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const SPEC_BYTES_MAX: usize = 16 * 1024;
 
 /// Submits a job. With an `Idempotency-Key`, sending it again gives the same job.
 #[utoipa::path(post, path = "/api/v1/jobs", tag = "jobs", request_body = JobRequest,
