@@ -1,21 +1,22 @@
-//! The phases of an attempt and how events lead from one to the next. What the phases have to say about crash
-//! files is in `plan`, about launches in `launches`.
+//! The phases of an attempt and how events lead from one to the next. The run itself is in `run`, the taking of crash
+//! files in `gather`.
+
+mod gather;
+mod run;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use holdfast_wire::case::{Case, CaseRun};
-use holdfast_wire::crash::{CrashFile, CrashOrigin};
+use holdfast_wire::case::Case;
+use holdfast_wire::crash::CrashFile;
 use holdfast_wire::id::CrashId;
-use holdfast_wire::outcome::{
-    AttemptEnd, AttemptReport, Blame, CaseResult, LaunchEnd, LaunchResult, StepName,
-};
+use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame, CaseResult, LaunchResult, StepName};
 use holdfast_wire::phone::{PhoneFacts, Readiness};
 use holdfast_wire::time::Time;
 
 use crate::health::judge;
-use crate::launches::{Launching, case_result, launches_of};
-use crate::plan::{Before, Launched, Peek, Taken, attempt_of, to_take};
+use crate::launches::{Launching, launches_of};
+use crate::plan::{Before, Launched, Taken, to_take};
 use crate::step::{Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step};
 
 /// Pulls that may fail in a row: after that the phone is left alone, and a later sweep takes the rest.
@@ -494,249 +495,6 @@ impl Attempt {
         self.go(now, Phase::Fetch, self.brief.settings.fetch, Step::Fetch)
     }
 
-    // ---- run ----
-
-    /// Launches again, or goes on to collect when every case is done.
-    fn next_launch(&mut self, now: Time) -> Vec<Step> {
-        while let Some(case) = self.case().cloned() {
-            let number = u32::try_from(self.launches.len()).unwrap_or(u32::MAX);
-            if number < launches_of(&case) {
-                let CaseRun::Launch { launch_timeout_ms, arguments, .. } = &case.run;
-                let timeout = Duration::from_millis(*launch_timeout_ms);
-                let step = Step::Launch { arguments: arguments.clone(), timeout };
-                return self.go(now, Phase::Launch, timeout + self.brief.settings.margin, step);
-            }
-            self.results.push(case_result(&case, std::mem::take(&mut self.launches)));
-        }
-        let failure = self.results.iter().find_map(|result| {
-            result.failure.as_ref().map(|failure| format!("case {}: {failure}", result.case))
-        });
-        if let Some(reason) = failure {
-            self.fail(Blame::Job, StepName::Run, reason);
-        }
-        self.collect(now)
-    }
-
-    fn launched(&mut self, now: Time, pid: u32, took: Duration) -> Vec<Step> {
-        if !matches!(self.phase, Phase::Launch) {
-            return Vec::new();
-        }
-        self.launched.pids.insert(pid);
-        let launching = Launching { pid: Some(pid), launch_ms: millis(took), alive_ms: 0 };
-        let limit = match self.case().map(|case| &case.run) {
-            Some(CaseRun::Launch { stay_ms, .. }) => Duration::from_millis(*stay_ms),
-            None => Duration::ZERO,
-        };
-        let deadline = limit + self.brief.settings.margin;
-        self.go(now, Phase::Watch(launching), deadline, Step::Watch { pid, limit })
-    }
-
-    fn launch_failed(&mut self, now: Time, failure: Failure) -> Vec<Step> {
-        match failure.kind {
-            FailureKind::Silent => {
-                self.launched.unnamed += 1;
-                let launch_ms = match self.case().map(|case| &case.run) {
-                    Some(CaseRun::Launch { launch_timeout_ms, .. }) => *launch_timeout_ms,
-                    None => 0,
-                };
-                let launching = Launching { pid: None, launch_ms, alive_ms: 0 };
-                self.go(now, Phase::ProbeAfterHang(launching), self.brief.settings.kill, Step::KillApp)
-            }
-            // Somebody took the app off since we put it there.
-            FailureKind::AppMissing if self.install == Install::Skipped => {
-                self.install = Install::Undecided;
-                self.fetch(now)
-            }
-            FailureKind::AppMissing | FailureKind::FileMissing | FailureKind::Other => {
-                self.fail(failure.blame, StepName::Run, failure.reason);
-                self.collect(now)
-            }
-        }
-    }
-
-    fn ended(&mut self, now: Time, alive: Duration) -> Vec<Step> {
-        match std::mem::replace(&mut self.phase, Phase::Clean) {
-            Phase::Watch(launching) => {
-                let launching = Launching { alive_ms: millis(alive), ..launching };
-                let until = now.after(self.brief.settings.crash_grace);
-                self.gather(now, Purpose::Look(launching), until)
-            }
-            other => self.stay(other),
-        }
-    }
-
-    fn still_alive(&mut self, now: Time) -> Vec<Step> {
-        match std::mem::replace(&mut self.phase, Phase::Clean) {
-            Phase::Watch(launching) => {
-                let alive_ms = match self.case().map(|case| &case.run) {
-                    Some(CaseRun::Launch { stay_ms, .. }) => *stay_ms,
-                    None => 0,
-                };
-                let step = launching.pid.map_or(Step::KillApp, |pid| Step::Kill { pid });
-                let phase = Phase::Kill(Launching { alive_ms, ..launching });
-                self.go(now, phase, self.brief.settings.kill, step)
-            }
-            other => self.stay(other),
-        }
-    }
-
-    fn killed(&mut self, now: Time) -> Vec<Step> {
-        match std::mem::replace(&mut self.phase, Phase::Clean) {
-            Phase::Kill(launching) => self.launch_done(now, launching, LaunchEnd::Stayed),
-            Phase::ProbeAfterHang(launching) => self.launch_done(now, launching, LaunchEnd::Hung),
-            Phase::Clean => self.finish(now, PhoneLeft::Clean),
-            other => self.stay(other),
-        }
-    }
-
-    fn launch_done(&mut self, now: Time, launching: Launching, end: LaunchEnd) -> Vec<Step> {
-        let number = u32::try_from(self.launches.len()).unwrap_or(u32::MAX).saturating_add(1);
-        self.launches.push(launching.ended(number, end));
-        self.next_launch(now)
-    }
-
-    // ---- crash files ----
-
-    fn gather(&mut self, now: Time, purpose: Purpose, until: Time) -> Vec<Step> {
-        let gather = Gather { purpose, stage: Stage::Listing, until, failures_in_a_row: 0 };
-        self.go(now, Phase::Gather(gather), self.brief.settings.list, Step::ListCrashes)
-    }
-
-    fn collect(&mut self, now: Time) -> Vec<Step> {
-        let limit = match self.verdict {
-            Verdict::Revoked => self.brief.settings.quick_collect,
-            Verdict::Good | Verdict::Failed { .. } => self.brief.settings.collect,
-        };
-        self.close_case();
-        self.gather(now, Purpose::Collect, now.after(limit))
-    }
-
-    /// An unfinished case is told as far as it went.
-    fn close_case(&mut self) {
-        if !self.launches.is_empty()
-            && let Some(case) = self.case().cloned()
-        {
-            self.results.push(case_result(&case, std::mem::take(&mut self.launches)));
-        }
-    }
-
-    fn list_again(&mut self, now: Time) -> Vec<Step> {
-        match std::mem::replace(&mut self.phase, Phase::Clean) {
-            Phase::Gather(gather) => {
-                let gather = Gather { stage: Stage::Listing, ..gather };
-                self.go(now, Phase::Gather(gather), self.brief.settings.list, Step::ListCrashes)
-            }
-            other => self.stay(other),
-        }
-    }
-
-    /// Pulls the next file; when none is left, sees whether that was enough.
-    fn pull(&mut self, now: Time, mut gather: Gather, mut rest: VecDeque<CrashFile>) -> Vec<Step> {
-        if let Some(file) = rest.pop_front() {
-            let step = Step::Pull { file: file.clone() };
-            gather.stage = Stage::Pulling { file, rest };
-            return self.go(now, Phase::Gather(gather), self.brief.settings.pull, step);
-        }
-        let found = match &gather.purpose {
-            Purpose::Look(launching) => launching.pid.and_then(|pid| self.by_pid.get(&pid)).copied(),
-            Purpose::Collect => return self.upload(now),
-        };
-        if found.is_some() || now >= gather.until {
-            self.phase = Phase::Gather(gather);
-            return self.look_is_over(now, found);
-        }
-        gather.stage = Stage::Resting;
-        self.go(now, Phase::Gather(gather), self.brief.settings.relist, Step::Rest)
-    }
-
-    fn look_is_over(&mut self, now: Time, found: Option<CrashId>) -> Vec<Step> {
-        match std::mem::replace(&mut self.phase, Phase::Clean) {
-            Phase::Gather(Gather { purpose: Purpose::Look(launching), .. }) => {
-                let end = found.map_or(LaunchEnd::Exited, |crash| LaunchEnd::Crashed { crash });
-                self.launch_done(now, launching, end)
-            }
-            other => self.stay(other),
-        }
-    }
-
-    fn pulled(&mut self, now: Time, crash: CrashId, peek: &Peek) -> Vec<Step> {
-        let (gather, file, rest) = match std::mem::replace(&mut self.phase, Phase::Clean) {
-            Phase::Gather(Gather { stage: Stage::Pulling { file, rest }, purpose, until, .. }) => {
-                (Gather { stage: Stage::Listing, purpose, until, failures_in_a_row: 0 }, file, rest)
-            }
-            other => return self.stay(other),
-        };
-        let was_there = self.before.as_ref().is_none_or(|before| before.has(&file));
-        let seen_before = self.taken.values().any(|taken| *taken == crash) && !self.crashes.contains(&crash);
-        let current = (!was_there && !seen_before).then_some(&self.launched);
-        let attempt = attempt_of(peek, current, self.brief.previous.as_ref());
-        if attempt == Some(self.launched.attempt) {
-            self.crashes.insert(crash);
-            for pid in peek.pids.intersection(&self.launched.pids) {
-                self.by_pid.entry(*pid).or_insert(crash);
-            }
-            // A report too broken to name its process is held against the launch after which it appeared.
-            if let Purpose::Look(Launching { pid: Some(pid), .. }) = &gather.purpose
-                && peek.pids.is_empty()
-                && self.launched.is_named_in(&file)
-            {
-                self.by_pid.entry(*pid).or_insert(crash);
-            }
-        }
-        let origin = CrashOrigin {
-            id: crash,
-            phone: self.brief.phone.clone(),
-            rack: self.brief.rack.clone(),
-            path: file.path.clone(),
-            size_bytes: file.size_bytes,
-            collected_at: now,
-            attempt,
-        };
-        let step = Step::Store { file: file.clone(), origin };
-        let gather = Gather { stage: Stage::Storing { file, crash, rest }, ..gather };
-        self.go(now, Phase::Gather(gather), self.brief.settings.store, step)
-    }
-
-    fn stored(&mut self, now: Time) -> Vec<Step> {
-        match std::mem::replace(&mut self.phase, Phase::Clean) {
-            Phase::Gather(Gather { stage: Stage::Storing { file, crash, rest }, purpose, until, .. }) => {
-                self.taken.insert(file, crash);
-                self.pull(now, Gather { purpose, stage: Stage::Listing, until, failures_in_a_row: 0 }, rest)
-            }
-            other => self.stay(other),
-        }
-    }
-
-    fn gather_failed(&mut self, now: Time, gather: Gather, failure: Failure) -> Vec<Step> {
-        let Gather { purpose, stage, until, failures_in_a_row } = gather;
-        let rest = match stage {
-            Stage::Pulling { rest, .. } if failure.kind == FailureKind::FileMissing => {
-                // The phone moved or deleted it meanwhile; a later listing shows where to.
-                return self.pull(
-                    now,
-                    Gather { purpose, stage: Stage::Listing, until, failures_in_a_row },
-                    rest,
-                );
-            }
-            Stage::Pulling { rest, .. } | Stage::Storing { rest, .. } => Some(rest),
-            Stage::Listing | Stage::Resting => None,
-        };
-        let step = match &purpose {
-            Purpose::Look(_) => StepName::Run,
-            Purpose::Collect => StepName::Collect,
-        };
-        self.fail(failure.blame, step, failure.reason);
-        let failures_in_a_row = failures_in_a_row + 1;
-        match (purpose, rest) {
-            (Purpose::Look(_), _) => self.collect(now),
-            (Purpose::Collect, Some(rest)) if failures_in_a_row < PULL_FAILURES_MAX => {
-                let stage = Stage::Listing;
-                self.pull(now, Gather { purpose: Purpose::Collect, stage, until, failures_in_a_row }, rest)
-            }
-            (Purpose::Collect, _) => self.upload(now),
-        }
-    }
-
     // ---- upload, delete, clean ----
 
     /// Waits until the daemon has every crash file, unless the phone is wanted elsewhere.
@@ -804,8 +562,4 @@ impl Attempt {
             .map(|(file, crash)| Taken { file: file.clone(), crash: *crash, confirmed: confirmed(crash) })
             .collect()
     }
-}
-
-fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }
