@@ -8,6 +8,7 @@
 //! | [`picture`] | what pages are made of, and the trait through which they get it |
 //! | [`farm_page`], [`job_page`], [`phone_page`], [`crash_page`] | pure: views → HTML |
 //! | [`part`] | pieces of a page with stable element ids, and which of them changed |
+//! | `of_farm` | where the daemon's own pages get what they show |
 //! | [`events`] | the stream of changed parts |
 //! | [`routes`] | addresses, headers, answers |
 
@@ -16,6 +17,7 @@ pub mod crash_page;
 pub mod events;
 pub mod farm_page;
 pub mod job_page;
+mod of_farm;
 pub mod part;
 pub mod phone_page;
 pub mod picture;

@@ -1,0 +1,108 @@
+//! Pages of the farm itself: the same snapshot, blobs and loop that the API reads.
+
+use std::collections::BTreeSet;
+
+use holdfast_wire::api::{CrashView, JobView, PhoneView};
+use holdfast_wire::id::{CrashId, JobId, Udid};
+use holdfast_wire::job::JobState;
+use tokio::sync::watch;
+
+use super::picture::{CrashPage, JobPage, PhonePage, Picture, Pictures, Unreadable};
+use crate::farm::Ask;
+use crate::http::jobs::{Detail, view};
+use crate::http::state::App;
+use crate::snapshot::{EXPLAINED_MAX, Snapshot};
+
+/// Ended jobs that the first page is given.
+const ENDED_MAX: usize = 20;
+/// Crashes that a page is given.
+const CRASHES_MAX: usize = 20;
+/// Jobs that the page of a phone is given.
+const PHONE_JOBS_MAX: usize = 20;
+/// Ended jobs, and crashes, that are looked through for those of one phone: older ones are found in lists.
+const LOOKED_THROUGH_MAX: usize = 2_000;
+
+impl Pictures for App {
+    type Shown = std::sync::Arc<Snapshot>;
+
+    fn picture(&self) -> Picture {
+        let snapshot = self.farm.snapshot();
+        let ended = snapshot.ended.iter().take(ENDED_MAX).map(|(_, id)| *id);
+        let waiting = snapshot.queue.iter().take(EXPLAINED_MAX).copied();
+        let ids = snapshot.running.iter().copied().chain(waiting).chain(ended);
+        let phones: Vec<PhoneView> = snapshot.phones().collect();
+        Picture {
+            now: self.clock.now(),
+            racks: (*snapshot.racks).clone(),
+            simulated: phones.iter().any(|phone| phone.facts.simulated),
+            phones,
+            jobs: ids.filter_map(|id| short(&snapshot, id)).collect(),
+            jobs_waiting: snapshot.queue.len(),
+            crashes: crashes(&snapshot, |_| true),
+        }
+    }
+
+    fn follow(&self) -> watch::Receiver<Self::Shown> {
+        self.farm.follow()
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<JobPage>, Unreadable> {
+        let snapshot = self.farm.snapshot();
+        if !snapshot.jobs.contains_key(&id) {
+            return Ok(None);
+        }
+        let job = view(self, id, Detail::Whole).await.map_err(|refusal| unreadable(refusal.0.detail))?;
+        let explanation = if job.state == JobState::Queued {
+            let asked = self.farm.ask(|answer| Ask::Explain { job: id, answer });
+            asked.await.map_err(|stopping| Unreadable(Box::new(stopping)))?
+        } else {
+            None
+        };
+        let mut named: BTreeSet<&Udid> = job.attempts.iter().map(|attempt| &attempt.phone).collect();
+        named.extend(explanation.iter().flat_map(|one| one.phones.iter().map(|answer| &answer.phone)));
+        let phones = snapshot.phones().filter(|phone| named.contains(&phone.facts.udid)).collect();
+        let found = job.attempts.iter().flat_map(|attempt| &attempt.crashes);
+        let crashes =
+            found.filter_map(|id| snapshot.crashes.get(id)).map(|crash| (**crash).clone()).collect();
+        Ok(Some(JobPage { job, explanation, crashes, phones }))
+    }
+
+    async fn phone(&self, udid: &Udid) -> Result<Option<PhonePage>, Unreadable> {
+        let snapshot = self.farm.snapshot();
+        let Some(phone) = snapshot.phone(udid) else { return Ok(None) };
+        let ended = snapshot.ended.iter().take(LOOKED_THROUGH_MAX).map(|(_, id)| *id);
+        let ids = snapshot.running.iter().copied().chain(ended);
+        let here = ids.filter(|id| {
+            let job = snapshot.jobs.get(id);
+            job.is_some_and(|job| job.attempts.iter().any(|attempt| attempt.phone == *udid))
+        });
+        let jobs = here.take(PHONE_JOBS_MAX).filter_map(|id| short(&snapshot, id)).collect();
+        Ok(Some(PhonePage { phone, jobs, crashes: crashes(&snapshot, |crash| crash.origin.phone == *udid) }))
+    }
+
+    async fn crash(&self, id: CrashId) -> Result<Option<CrashPage>, Unreadable> {
+        let snapshot = self.farm.snapshot();
+        let Some(known) = snapshot.crashes.get(&id) else { return Ok(None) };
+        let read =
+            crate::crashes::read(&self.blobs, id).await.map_err(|error| Unreadable(Box::new(error)))?;
+        let read =
+            read.ok_or_else(|| unreadable(format!("the bytes of crash {id} are gone from the disk")))?;
+        let phone = snapshot.phone(&known.origin.phone);
+        Ok(Some(CrashPage { view: (**known).clone(), report: read.report, phone }))
+    }
+}
+
+fn unreadable(words: String) -> Unreadable {
+    Unreadable(words.into())
+}
+
+/// A job without what its cases showed.
+fn short(snapshot: &Snapshot, id: JobId) -> Option<JobView> {
+    snapshot.job(id, |_| Vec::new())
+}
+
+fn crashes(snapshot: &Snapshot, wanted: impl Fn(&CrashView) -> bool) -> Vec<CrashView> {
+    let newest = snapshot.crashes_newest.iter().filter_map(|(_, id)| snapshot.crashes.get(id));
+    let looked_through = newest.take(LOOKED_THROUGH_MAX);
+    looked_through.filter(|crash| wanted(crash)).take(CRASHES_MAX).map(|crash| (**crash).clone()).collect()
+}

@@ -1,0 +1,384 @@
+//! A made-up farm for looking at pages without one: every state of phones and jobs, long and hostile texts, a crash
+//! report that is really read. Used by the tests beside it and by the example that serves it.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use holdfast_wire::api::{
+    AttemptView, CrashView, Explanation, JobView, Obstacle, PhoneAnswer, PhoneView, ProgressView, RackView,
+};
+use holdfast_wire::build::BuildIdentity;
+use holdfast_wire::case::{Case, CaseRun};
+use holdfast_wire::crash::CrashOrigin;
+use holdfast_wire::id::{AttemptId, BuildHash, CrashId, JobId, LeaseNumber, RackId, Udid};
+use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
+use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
+use holdfast_wire::phone::{Battery, InstalledApp, Pairing, PhoneFacts, PhoneState, Storage};
+use holdfast_wire::time::Time;
+use holdfastd::dashboard::{CrashPage, JobPage, PhonePage, Picture, Pictures, Unreadable};
+use tokio::sync::watch;
+
+/// A report that the page of a crash shows.
+pub(crate) const REPORT: &[u8] = include_bytes!("../../crash/fixtures/objc_exception.ips");
+
+/// The moment at which the sample was made.
+pub(crate) fn now() -> Time {
+    Time::from_unix_ms(1_795_230_000_000)
+}
+
+fn before(seconds: u64) -> Time {
+    Time::from_unix_ms(now().as_unix_ms() - i64::try_from(seconds * 1_000).unwrap())
+}
+
+/// The UDID of the sample phone of this number.
+pub(crate) fn udid(number: usize) -> Udid {
+    format!("00008110-000A2D8E3C41{number:04X}").parse().unwrap()
+}
+
+/// An attempt's id.
+pub(crate) fn attempt_id(job: u64, number: u32) -> AttemptId {
+    AttemptId { job: JobId(job), number }
+}
+
+/// The id of the sample crash of this number.
+pub(crate) fn crash_id(number: u8) -> CrashId {
+    CrashId::new([number; 32])
+}
+
+/// A free phone.
+pub(crate) fn phone(number: usize) -> PhoneView {
+    let models = [("iPhone14,5", "iPhone 13"), ("iPhone12,1", "iPhone 11"), ("iPhone10,4", "iPhone 8")];
+    let (product_type, model) = models[number % models.len()];
+    PhoneView {
+        facts: PhoneFacts {
+            udid: udid(number),
+            name: format!("Sim phone {number:02}"),
+            product_type: product_type.to_owned(),
+            model: model.to_owned(),
+            os_version: "16.7.2".parse().unwrap(),
+            os_build: "20H115".to_owned(),
+            slot: format!("1-{number}").parse().unwrap(),
+            labels: vec!["small-screen".parse().unwrap()],
+            battery: Some(Battery {
+                level_percent: u8::try_from(96 - number * 7 % 80).unwrap(),
+                charging: number.is_multiple_of(3),
+                temperature_celsius: Some(27.5 + number as f64 * 0.9),
+                health_percent: Some(91),
+                cycles: Some(312),
+            }),
+            storage: Some(Storage { free_bytes: 41_300_000_000, total_bytes: 128_000_000_000 }),
+            pairing: Pairing::Paired,
+            passcode_locked: false,
+            developer_mode: Some(true),
+            usb_speed_bps: Some(480_000_000),
+            apps: vec![InstalledApp {
+                bundle_id: "dev.holdfast.mooring".parse().unwrap(),
+                version: "1.4.0".to_owned(),
+                build_number: "212".to_owned(),
+            }],
+            crash_files_waiting: BTreeMap::from([("Mooring".to_owned(), 2)]),
+            clock_offset_ms: Some(-1_240),
+            simulated: true,
+        },
+        rack: "r1".parse().unwrap(),
+        pool: Some("general".parse().unwrap()),
+        state: PhoneState::Ready,
+        reason: String::new(),
+        since: before(140),
+        progress: None,
+        failures_in_a_row: 0,
+    }
+}
+
+fn in_state(number: usize, state: PhoneState, reason: &str) -> PhoneView {
+    PhoneView { state, reason: reason.to_owned(), ..phone(number) }
+}
+
+fn busy(number: usize, job: u64, step: StepName, percent: u8, note: &str) -> PhoneView {
+    let state = PhoneState::Busy { attempt: attempt_id(job, 1) };
+    let progress = Some(ProgressView { step, percent, note: note.to_owned() });
+    PhoneView { progress, ..in_state(number, state, "") }
+}
+
+/// A rack that is heard.
+pub(crate) fn rack(id: &str, phones: usize) -> RackView {
+    RackView {
+        id: id.parse().unwrap(),
+        online: true,
+        last_heard: before(2),
+        agent_version: "0.1.0".to_owned(),
+        phones,
+        phones_working: phones - 3,
+    }
+}
+
+/// A job that waits.
+pub(crate) fn job(number: u64, class: JobClass) -> JobView {
+    JobView {
+        id: JobId(number),
+        spec: JobSpec {
+            class,
+            build: BuildIdentity {
+                hash: BuildHash::new([0x5a; 32]),
+                size_bytes: 64_200_000,
+                bundle_id: "dev.holdfast.mooring".parse().unwrap(),
+                executable: "Mooring".to_owned(),
+                version: "1.4.0".to_owned(),
+                build_number: "212".to_owned(),
+                uuids: vec!["0a0a0a0a-0000-3000-8000-000000000001".to_owned()],
+                minimum_os: Some("15.0".to_owned()),
+            },
+            cases: vec![Case {
+                name: "cold-launch".parse().unwrap(),
+                owner: "launch-team".parse().unwrap(),
+                run: CaseRun::Launch {
+                    launches: 5,
+                    stay_ms: 3_000,
+                    launch_timeout_ms: 30_000,
+                    arguments: vec!["-scene".to_owned(), "feed".to_owned()],
+                },
+            }],
+            requirements: Requirements { os_min: Some("16".parse().unwrap()), ..Requirements::default() },
+            priority: 0,
+            owner: Some("mira".parse().unwrap()),
+            start_by: None,
+        },
+        state: JobState::Queued,
+        submitted_at: before(60 * number),
+        waiting: Some("all 4 phones that would do are busy; 2 jobs are before it".to_owned()),
+        attempts: vec![],
+    }
+}
+
+/// An attempt that runs.
+pub(crate) fn attempt(job: u64, number: u32, phone: usize) -> AttemptView {
+    AttemptView {
+        id: attempt_id(job, number),
+        phone: udid(phone),
+        rack: "r1".parse().unwrap(),
+        lease: LeaseNumber(40 + u64::from(number)),
+        leased_at: before(48),
+        progress: None,
+        end: None,
+        ended_at: None,
+        cases: vec![],
+        crashes: vec![],
+    }
+}
+
+fn running(number: u64, class: JobClass, phone: &PhoneView, index: usize) -> JobView {
+    let progress = phone.progress.clone();
+    JobView {
+        state: JobState::Running { attempt: 1, phone: udid(index) },
+        waiting: None,
+        attempts: vec![AttemptView { progress, ..attempt(number, 1, index) }],
+        ..job(number, class)
+    }
+}
+
+/// A job that failed with a crash on the second launch, after a phone's cable was pulled in the first attempt.
+pub(crate) fn failed_job(number: u64) -> JobView {
+    let launch = |number, end| LaunchResult { number, pid: Some(400 + number), launch_ms: 840, alive_ms: 3_010, end };
+    let lost = AttemptEnd::Failed {
+        blame: Blame::Phone,
+        step: StepName::Install,
+        reason: "the phone left the bus while the build went onto it".to_owned(),
+    };
+    let crashed = AttemptEnd::Failed {
+        blame: Blame::Job,
+        step: StepName::Run,
+        reason: "cold-launch: launch 2 of 5 crashed".to_owned(),
+    };
+    let first = AttemptView { end: Some(lost), ended_at: Some(before(30)), ..attempt(number, 1, 2) };
+    let second = AttemptView {
+        end: Some(crashed),
+        ended_at: Some(before(12)),
+        leased_at: before(29),
+        cases: vec![CaseResult {
+            case: "cold-launch".parse().unwrap(),
+            failure: Some("launch 2 of 5 crashed".to_owned()),
+            launches: vec![launch(1, LaunchEnd::Stayed), launch(2, LaunchEnd::Crashed { crash: crash_id(1) })],
+        }],
+        crashes: vec![crash_id(1)],
+        ..attempt(number, 2, 1)
+    };
+    let reason = "cold-launch: launch 2 of 5 crashed".to_owned();
+    JobView {
+        state: JobState::Ended { outcome: JobOutcome::Failed { blame: Blame::Job, reason }, at: before(12) },
+        submitted_at: before(95),
+        waiting: None,
+        attempts: vec![first, second],
+        ..job(number, JobClass::Crash)
+    }
+}
+
+fn ended(number: u64, class: JobClass, outcome: JobOutcome, seconds: u64) -> JobView {
+    let at = before(seconds);
+    let done = AttemptView { end: Some(AttemptEnd::Passed), ended_at: Some(at), ..attempt(number, 1, 4) };
+    JobView {
+        state: JobState::Ended { outcome, at },
+        submitted_at: before(seconds + 71),
+        waiting: None,
+        attempts: vec![done],
+        ..job(number, class)
+    }
+}
+
+/// A crash whose report can be read.
+pub(crate) fn crash(number: u8) -> CrashView {
+    CrashView {
+        origin: CrashOrigin {
+            id: crash_id(number),
+            phone: udid(1),
+            rack: "r1".parse().unwrap(),
+            path: "Mooring-2026-11-21-033046.ips".to_owned(),
+            size_bytes: u64::try_from(REPORT.len()).unwrap(),
+            collected_at: before(14 * u64::from(number)),
+            attempt: Some(attempt_id(11, 2)),
+        },
+        kind: "crash".to_owned(),
+        process: Some("Mooring".to_owned()),
+        bundle_id: Some("dev.holdfast.mooring".to_owned()),
+        ended_by: Some("NSInvalidArgumentException: -[Rope tie:]: unrecognized selector sent to instance".to_owned()),
+        top_frame: Some("Mooring -[Harbour open:] + 32".to_owned()),
+        captured_at: Some("2026-11-21T06:30:46+03:00".to_owned()),
+        malformed: vec![],
+    }
+}
+
+/// Everything at once, as on a busy afternoon.
+pub(crate) fn picture() -> Picture {
+    let mut phones = vec![
+        busy(1, 21, StepName::Run, 62, "launch 3 of 5"),
+        busy(2, 22, StepName::Install, 18, "uploading 11.4 of 64.2 MB"),
+        phone(3),
+        in_state(4, PhoneState::Releasing { attempt: attempt_id(20, 1) }, ""),
+        in_state(5, PhoneState::Cooling, "its cell has 41.5 °C, and it is used again below 37 °C"),
+        in_state(6, PhoneState::Charging, "12 % charge, and it is used again from 30 %"),
+        in_state(7, PhoneState::NeedsHands, "the trust dialog is on its screen: tap Trust"),
+        in_state(
+            8,
+            PhoneState::Quarantined { until: Some(now().after(Duration::from_secs(1_500))) },
+            "3 failures in a row were blamed on it, last: no answer from lockdown within 10 s",
+        ),
+        in_state(9, PhoneState::Preparing, "facts are read"),
+        in_state(10, PhoneState::Recovering, "its services are started again"),
+    ];
+    let mut away = in_state(11, PhoneState::Offline, "its rack is silent");
+    away.rack = "r2".parse().unwrap();
+    away.facts.battery = None;
+    phones.push(away);
+    let running_jobs = [(21, JobClass::Crash, 0), (22, JobClass::Baseline, 1)];
+    let mut jobs: Vec<JobView> =
+        running_jobs.iter().map(|(job, class, at)| running(*job, *class, &phones[*at], at + 1)).collect();
+    jobs.push(JobView { submitted_at: before(312), ..job(3, JobClass::Baseline) });
+    let told = "no phone has iOS 18 or newer; the newest is 16.7.2";
+    jobs.push(JobView { waiting: Some(told.to_owned()), ..job(4, JobClass::Custom) });
+    jobs.push(JobView { waiting: Some("waits for an idle window".to_owned()), ..job(5, JobClass::Idle) });
+    jobs.push(failed_job(11));
+    jobs.push(ended(12, JobClass::Baseline, JobOutcome::Passed, 130));
+    jobs.push(ended(13, JobClass::Custom, JobOutcome::Cancelled, 340));
+    jobs.push(ended(14, JobClass::Idle, JobOutcome::Expired, 4_000));
+    let unreadable = CrashView {
+        process: None,
+        bundle_id: None,
+        kind: "unreadable".to_owned(),
+        ended_by: None,
+        top_frame: None,
+        captured_at: None,
+        malformed: vec!["line 1, column 1: the file is empty".to_owned()],
+        ..crash(2)
+    };
+    let shortage = CrashView {
+        kind: "jetsam".to_owned(),
+        ended_by: Some("killed for memory: per-process-limit, 1.4 GB".to_owned()),
+        top_frame: None,
+        ..crash(3)
+    };
+    let silent = RackView { online: false, last_heard: before(200), phones_working: 0, ..rack("r2", 3) };
+    Picture {
+        now: now(),
+        racks: vec![rack("r1", 10), RackView { phones: 1, ..silent }],
+        phones,
+        jobs,
+        crashes: vec![crash(1), unreadable, shortage],
+        jobs_waiting: 3,
+        simulated: true,
+    }
+}
+
+/// Why the sample job waits.
+pub(crate) fn explanation(job: JobId) -> Explanation {
+    let rack: RackId = "r1".parse().unwrap();
+    let answer = |number: usize, obstacle, words: &str| PhoneAnswer {
+        phone: udid(number),
+        rack: rack.clone(),
+        obstacle,
+        words: words.to_owned(),
+    };
+    Explanation {
+        job,
+        summary: "all 4 phones that would do are busy; 2 jobs are before it".to_owned(),
+        ahead: 2,
+        phones: vec![
+            answer(1, Obstacle::Busy { attempt: attempt_id(21, 1) }, "runs J21.1"),
+            answer(3, Obstacle::FailedHereBefore, "the job failed here before"),
+        ],
+    }
+}
+
+/// A farm that can be changed by hand.
+#[derive(Debug)]
+pub(crate) struct Sample {
+    picture: Mutex<Picture>,
+    number: watch::Sender<u64>,
+}
+
+impl Sample {
+    /// The sample farm.
+    pub(crate) fn new() -> Self {
+        Self { picture: Mutex::new(picture()), number: watch::Sender::new(0) }
+    }
+
+    /// Changes the farm and tells everybody.
+    pub(crate) fn change(&self, mend: impl FnOnce(&mut Picture)) {
+        mend(&mut self.picture.lock().unwrap());
+        self.number.send_modify(|number| *number += 1);
+    }
+}
+
+impl Pictures for Sample {
+    type Shown = u64;
+
+    fn picture(&self) -> Picture {
+        self.picture.lock().unwrap().clone()
+    }
+
+    fn follow(&self) -> watch::Receiver<u64> {
+        self.number.subscribe()
+    }
+
+    async fn job(&self, id: JobId) -> Result<Option<JobPage>, Unreadable> {
+        let Picture { jobs, crashes, phones, .. } = self.picture();
+        let Some(job) = jobs.into_iter().find(|job| job.id == id) else { return Ok(None) };
+        let explanation = (job.state == JobState::Queued).then(|| explanation(id));
+        let crashes = crashes.into_iter().filter(|crash| crash.origin.attempt.is_some_and(|of| of.job == id));
+        Ok(Some(JobPage { job, explanation, crashes: crashes.collect(), phones }))
+    }
+
+    async fn phone(&self, udid: &Udid) -> Result<Option<PhonePage>, Unreadable> {
+        let Picture { jobs, crashes, phones, .. } = self.picture();
+        let Some(phone) = phones.into_iter().find(|phone| phone.facts.udid == *udid) else { return Ok(None) };
+        let jobs = jobs.into_iter().filter(|job| job.attempts.iter().any(|one| one.phone == *udid)).collect();
+        let crashes = crashes.into_iter().filter(|crash| crash.origin.phone == *udid).collect();
+        Ok(Some(PhonePage { phone, jobs, crashes }))
+    }
+
+    async fn crash(&self, id: CrashId) -> Result<Option<CrashPage>, Unreadable> {
+        let Picture { crashes, phones, .. } = self.picture();
+        let Some(view) = crashes.into_iter().find(|crash| crash.origin.id == id) else { return Ok(None) };
+        let phone = phones.into_iter().find(|phone| phone.facts.udid == view.origin.phone);
+        Ok(Some(CrashPage { view, report: holdfast_crash::read(REPORT), phone }))
+    }
+}
