@@ -1,6 +1,7 @@
 //! What holds whatever happens in whatever order: an attempt ends, deletes nothing unconfirmed, launches nothing
 //! after a revoke, and says its end once.
 
+#[expect(dead_code, reason = "the words in which scenarios are written are not needed here")]
 mod common;
 
 use std::collections::BTreeSet;

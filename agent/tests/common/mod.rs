@@ -1,7 +1,6 @@
 //! A pretend bus with pretend phones behind the `Phone` trait, and a stand-in for the daemon. No test lives here.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
-#![allow(dead_code, clippy::allow_attributes, reason = "each test program uses its part")]
 
 pub(crate) mod daemon;
 pub(crate) mod phones;

@@ -1,7 +1,6 @@
 //! The language in which the attempt's tests are written: events and steps as words. No test lives here.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
-#![allow(dead_code, clippy::allow_attributes, reason = "each test program uses its part of the language")]
 
 use std::collections::BTreeSet;
 use std::time::Duration;
