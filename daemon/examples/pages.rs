@@ -21,7 +21,7 @@ async fn main() -> anyhow::Result<()> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     println!("http://{}/", listener.local_addr()?);
     tokio::spawn(live(sample.clone()));
-    let router = routes(sample, stop.clone());
+    let router: axum::Router = routes(sample, stop.clone());
     let ended = async move {
         // Without the signal there is nothing to wait for.
         let _signal = tokio::signal::ctrl_c().await;
@@ -38,7 +38,8 @@ async fn live(sample: Arc<Sample>) {
         second.tick().await;
         sample.change(|picture| {
             picture.now = Time::from_unix_ms(picture.now.as_unix_ms() + 1_000);
-            let running = picture.jobs.iter_mut().filter_map(|job| job.attempts.last_mut()?.progress.as_mut());
+            let running =
+                picture.jobs.iter_mut().filter_map(|job| job.attempts.last_mut()?.progress.as_mut());
             let busy = picture.phones.iter_mut().filter_map(|phone| phone.progress.as_mut());
             running.chain(busy).for_each(|progress| progress.percent = (progress.percent + 2) % 101);
         });

@@ -2,8 +2,8 @@
 //! marked; other threads and images are folded, the bytes are a link away.
 
 use holdfast_crash::{
-    ApplicationInfo, Exception, Frame as StackFrame, Image, Jetsam, JetsamProcess, Report, Termination,
-    Thread,
+    ApplicationInfo, Cause, Exception, Frame as StackFrame, Image, Jetsam, JetsamProcess, Report,
+    Termination, Thread,
 };
 use holdfast_wire::time::Time;
 use maud::{Markup, html};
@@ -56,7 +56,7 @@ fn head(page: &CrashPage, title: &str, now: Time) -> Markup {
             h1 { span.state.alarm { (CRASH.shape()) } (title) }
             p.lead { (shown(&report.ended_by.words)) }
             @if let Some(frame) = report.top_in_app() {
-                p { "in " code { (shown(&place(frame))) } }
+                p { "in " code { (shown(frame.image.as_deref().unwrap_or("?"))) " " (shown(&place(frame))) } }
             }
             p.links {
                 a href={ "/api/v1/crashes/" (origin.id) "/raw" } { "the file as the phone wrote it" }
@@ -199,11 +199,36 @@ fn stacks(report: &Report) -> Markup {
         }
         @if let Some(thread) = report.crashed() {
             section.list #crashed {
-                h2 { "Crashed thread: " (thread_title(thread)) }
+                h2 { (fate(report)) " thread: " (thread_title(thread)) }
                 p.quiet { "Frames of the app itself are marked with " span.mark { "▸" } "." }
                 (frames(&thread.frames, MAIN_FRAMES_MAX))
             }
         }
+    }
+}
+
+/// A process that was ended from outside was merely somewhere: its thread is named without being guilty.
+fn fate(report: &Report) -> &'static str {
+    match report.ended_by.cause {
+        Cause::Watchdog { .. }
+        | Cause::Terminated { .. }
+        | Cause::OutOfMemory { .. }
+        | Cause::ResourceLimit { .. }
+        | Cause::Thermal
+        | Cause::Hang
+        | Cause::NothingEnded => "Blamed",
+        Cause::LibraryMissing { .. }
+        | Cause::SymbolMissing { .. }
+        | Cause::LoaderFailed
+        | Cause::PrivacyKeyMissing { .. }
+        | Cause::CodeSigning
+        | Cause::ObjectiveCException { .. }
+        | Cause::RuntimeFailure { .. }
+        | Cause::BadAccess { .. }
+        | Cause::Exception { .. }
+        | Cause::KernelPanic
+        | Cause::ForcedReset
+        | Cause::Unknown => "Crashed",
     }
 }
 

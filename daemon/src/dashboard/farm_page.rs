@@ -12,7 +12,9 @@ use maud::{Markup, html};
 use super::part::Part;
 use super::picture::Picture;
 use super::rows::{PhoneNames, bar, by_udid, crash, job, list, step_words};
-use super::shapes::{ALARM, BUSY, Face, OFFLINE, READY, RESTING, WAITING, battery, phone as phone_face};
+use super::shapes::{
+    ALARM, BUSY, CHARGING, Face, OFFLINE, READY, RESTING, WAITING, battery, phone as phone_face,
+};
 use super::shell::{Frame, live};
 use super::words::{ago, ahead, count, lasting, shown};
 
@@ -166,10 +168,12 @@ fn tile(phone: &PhoneView, now: Time) -> Part {
         article class={ "phone " (face.tone) } #(element) data-state=(face.word) {
             div.line {
                 (face.markup())
-                span.slot title={ "Slot " (facts.slot) } { "slot " (facts.slot) }
+                span.slot title={ "slot " (facts.slot) } { span.unseen { "slot " } (facts.slot) }
             }
             h3 { a.cover href={ "/phones/" (facts.udid) } { (shown(&facts.name)) } }
-            p.quiet { (shown(&facts.model)) " · iOS " (facts.os_version) }
+            p.quiet.model title={ (shown(&facts.model)) " · iOS " (facts.os_version) } {
+                (shown(&facts.model)) " · iOS " (facts.os_version)
+            }
             (power(facts.battery.as_ref()))
             (tile_work(phone, now))
         }
@@ -185,7 +189,9 @@ pub(crate) fn power(known: Option<&Battery>) -> Markup {
                 Some(cell) => {
                     (battery(cell.level_percent))
                     span.figure { (cell.level_percent) " %" }
-                    @if cell.charging { span.quiet { "charging" } }
+                    @if cell.charging {
+                        span.bolt title="charging" { (CHARGING.shape()) span.unseen { "charging" } }
+                    }
                     @if let Some(celsius) = cell.temperature_celsius {
                         span.figure.temperature { (format!("{celsius:.1} °C")) }
                     }
@@ -217,7 +223,7 @@ fn tile_work(phone: &PhoneView, now: Time) -> Markup {
                             Some(pool) => { "free in pool " (pool) },
                             None => { "in no pool, gets no work" },
                         }
-                        " · " (lasting(phone.since, now))
+                        " · for " (lasting(phone.since, now))
                     }
                 },
                 PhoneState::Offline
@@ -229,9 +235,9 @@ fn tile_work(phone: &PhoneView, now: Time) -> Markup {
                 | PhoneState::Quarantined { .. } => {
                     p.why title=(shown(&phone.reason)) { (shown(&phone.reason)) }
                     p.quiet {
-                        (lasting(phone.since, now))
+                        "for " (lasting(phone.since, now))
                         @if let PhoneState::Quarantined { until: Some(until) } = &phone.state {
-                            " · tried again " (ahead(*until, now))
+                            ", again " (ahead(*until, now))
                         }
                     }
                 },

@@ -55,7 +55,7 @@ fn head(job: &JobView, phones: &PhoneNames<'_>, now: Time) -> Part {
                     (shapes::job(&job.state).markup())
                     @match &job.state {
                         JobState::Queued => {
-                            (lasting(job.submitted_at, now)) " · "
+                            "for " (lasting(job.submitted_at, now)) " · "
                             (shown(job.waiting.as_deref().unwrap_or("its turn has not come yet")))
                         },
                         JobState::Running { attempt, phone } => {

@@ -106,19 +106,21 @@ mod tests {
         ]
     }
 
+    type Rows = &'static [(&'static str, &'static str)];
+
     #[test]
     fn the_smallest_parts_that_cover_a_difference_are_named() {
         let before = page("Two", &[("a", "1"), ("b", "2")]);
-        let table: [(&str, &str, Vec<(&str, &str)>, &[&str]); 6] = [
-            ("nothing", "Two", vec![("a", "1"), ("b", "2")], &[]),
-            ("one row", "Two", vec![("a", "1"), ("b", "3")], &["b"]),
-            ("both rows", "Two", vec![("a", "3"), ("b", "3")], &["a", "b"]),
-            ("the frame", "Other", vec![("a", "1"), ("b", "3")], &["list"]),
-            ("the order", "Two", vec![("b", "2"), ("a", "1")], &["list"]),
-            ("a row less", "Two", vec![("a", "1")], &["list"]),
+        let table: [(&str, &str, Rows, &[&str]); 6] = [
+            ("nothing", "Two", &[("a", "1"), ("b", "2")], &[]),
+            ("one row", "Two", &[("a", "1"), ("b", "3")], &["b"]),
+            ("both rows", "Two", &[("a", "3"), ("b", "3")], &["a", "b"]),
+            ("the frame", "Other", &[("a", "1"), ("b", "3")], &["list"]),
+            ("the order", "Two", &[("b", "2"), ("a", "1")], &["list"]),
+            ("a row less", "Two", &[("a", "1")], &["list"]),
         ];
         for (what, title, rows, expected) in table {
-            let after = page(title, &rows);
+            let after = page(title, rows);
             assert_eq!(changed(&before, &after), Some(expected.to_vec()), "{what}");
             assert_eq!(digest(&before) == digest(&after), expected.is_empty(), "{what}");
         }

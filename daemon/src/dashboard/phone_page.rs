@@ -49,7 +49,7 @@ fn head(page: &PhonePage, now: Time) -> Part {
             h1 { (shown(&phone.facts.name)) }
             p.lead {
                 (shapes::phone(&phone.state).markup())
-                (lasting(phone.since, now))
+                "for " (lasting(phone.since, now))
                 @if !phone.reason.is_empty() { " · " (shown(&phone.reason)) }
                 @match &phone.state {
                     PhoneState::Busy { attempt } | PhoneState::Releasing { attempt } => {

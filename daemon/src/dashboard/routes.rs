@@ -41,8 +41,11 @@ impl<P> Clone for Shared<P> {
     }
 }
 
-/// All pages. Streams end when `stop` is cancelled.
-pub fn routes<P: Pictures>(pictures: Arc<P>, stop: CancellationToken) -> Router {
+/// All pages, to be merged into the router of a server with whatever state. Streams end when `stop` is cancelled.
+pub fn routes<P: Pictures, S>(pictures: Arc<P>, stop: CancellationToken) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+{
     let shared = Shared { pictures, readers: Arc::new(Semaphore::new(READERS_MAX)), stop };
     let files = assets::ALL.into_iter().fold(Router::new(), |router, asset| {
         router.route(

@@ -34,7 +34,13 @@ pub(crate) fn job(job: &JobView, phones: &PhoneNames<'_>, now: Time) -> Part {
     let html = html! {
         li.job #(id) data-state=(face.word) {
             div.line {
-                (face.markup())
+                // What runs or waits stands under a heading that says so.
+                @match &job.state {
+                    JobState::Queued | JobState::Running { .. } => {
+                        span class={ "state " (face.tone) } { (face.shape()) span.unseen { (face.word) } }
+                    },
+                    JobState::Ended { .. } => { (face.markup()) },
+                }
                 a.id href={ "/jobs/" (job.id) } { (job.id) }
                 (class_badge(job))
                 span.what title=(shown(&build_words(job))) {
@@ -173,7 +179,7 @@ pub(crate) fn list(id: &str, title: &str, total: usize, rows: Vec<Part>, empty: 
         html! {
             section.list #(id) aria-labelledby={ (id) "-title" } {
                 h2 #{ (id) "-title" } { (title) " " span.total { (total) } }
-                @if none { p.empty { (empty) } } @else { ol { (inner) } }
+                @if none { p.empty { (empty) } } @else { ol.rows { (inner) } }
                 @if hidden > 0 { p.empty { "and " (count(hidden, "other")) } }
             }
         }

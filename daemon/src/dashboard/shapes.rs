@@ -30,6 +30,8 @@ pub(crate) const RESTING: Face = face("resting", "rest", "M5.6 3v10M10.4 3v10", 
 pub(crate) const ALARM: Face = face("needs hands", "alarm", "M8 6v3.6M8 11.6v.2M8 1.8l6.6 12h-13.2z", "");
 /// A phone that is not there.
 pub(crate) const OFFLINE: Face = face("offline", "off", "M3.6 3.6l8.8 8.8M12.4 3.6l-8.8 8.8", "");
+/// A phone that charges.
+pub(crate) const CHARGING: Face = face("charging", "rest", "", "M9.2 1L3 9.2h4.2L6.4 15l6.4-8.4H8.4z");
 /// A job that waits.
 pub(crate) const WAITING: Face =
     face("waiting", "rest", "M8 4.6v3.6l2.4 1.6M8 1.8a6.2 6.2 0 1 0 0 12.4a6.2 6.2 0 1 0 0-12.4z", "");
@@ -47,7 +49,7 @@ pub(crate) fn phone(state: &PhoneState) -> Face {
             "",
         ),
         PhoneState::Cooling => face("cooling", "rest", "M8 1.6v12.8M2.5 4.8l11 6.4M13.5 4.8l-11 6.4", ""),
-        PhoneState::Charging => face("charging", "rest", "", "M9.2 1L3 9.2h4.2L6.4 15l6.4-8.4H8.4z"),
+        PhoneState::Charging => CHARGING,
         PhoneState::Recovering => {
             face("recovering", "rest", "M13.4 8a5.4 5.4 0 1 1-1.7-3.9M13.6 1.8v3.4h-3.4", "")
         }

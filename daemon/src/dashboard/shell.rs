@@ -49,7 +49,7 @@ fn document(frame: Frame<'_>, stream: Option<(&str, String)>, content: Markup) -
                 script src=(SCRIPT.address()) defer {}
             }
             body data-now=(frame.now) data-events=[events] data-seen=[seen] data-assets=(version()) {
-                a.skip href="#main" { "Skip to the farm" }
+                a.skip href="#main" { "Skip to the content" }
                 header.top {
                     a.brand href="/" {
                         img src=(ICON.address()) alt="" width="28" height="28";

@@ -1,5 +1,7 @@
 //! All routes together, with limits, headers and the OpenAPI document that is made from them.
 
+use std::sync::Arc;
+
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
@@ -14,6 +16,7 @@ use utoipa_axum::routes;
 use super::problem::Refusal;
 use super::state::App;
 use super::{agents, builds, cases, changes, crashes, health, jobs, phones, racks};
+use crate::dashboard;
 
 /// JSON bodies of people and programs, bytes: the largest job is far below.
 const JSON_BYTES_MAX: usize = 256 * 1024;
@@ -45,12 +48,13 @@ struct Document;
 /// Everything that is served.
 pub fn router(app: App) -> Router {
     let (api, document) = documented().split_for_parts();
-    let document = std::sync::Arc::new(document);
+    let document = Arc::new(document);
     let openapi = get(move || {
         let document = document.clone();
         async move { Json((*document).clone()) }
     });
     api.route("/api/openapi.json", openapi)
+        .merge(dashboard::routes(Arc::new(app.clone()), app.stopping.clone()))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), in_time))

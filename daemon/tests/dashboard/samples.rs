@@ -179,7 +179,8 @@ fn running(number: u64, class: JobClass, phone: &PhoneView, index: usize) -> Job
 
 /// A job that failed with a crash on the second launch, after a phone's cable was pulled in the first attempt.
 pub(crate) fn failed_job(number: u64) -> JobView {
-    let launch = |number, end| LaunchResult { number, pid: Some(400 + number), launch_ms: 840, alive_ms: 3_010, end };
+    let launch =
+        |number, end| LaunchResult { number, pid: Some(400 + number), launch_ms: 840, alive_ms: 3_010, end };
     let lost = AttemptEnd::Failed {
         blame: Blame::Phone,
         step: StepName::Install,
@@ -198,7 +199,10 @@ pub(crate) fn failed_job(number: u64) -> JobView {
         cases: vec![CaseResult {
             case: "cold-launch".parse().unwrap(),
             failure: Some("launch 2 of 5 crashed".to_owned()),
-            launches: vec![launch(1, LaunchEnd::Stayed), launch(2, LaunchEnd::Crashed { crash: crash_id(1) })],
+            launches: vec![
+                launch(1, LaunchEnd::Stayed),
+                launch(2, LaunchEnd::Crashed { crash: crash_id(1) }),
+            ],
         }],
         crashes: vec![crash_id(1)],
         ..attempt(number, 2, 1)
@@ -240,7 +244,9 @@ pub(crate) fn crash(number: u8) -> CrashView {
         kind: "crash".to_owned(),
         process: Some("Mooring".to_owned()),
         bundle_id: Some("dev.holdfast.mooring".to_owned()),
-        ended_by: Some("NSInvalidArgumentException: -[Rope tie:]: unrecognized selector sent to instance".to_owned()),
+        ended_by: Some(
+            "NSInvalidArgumentException: -[Rope tie:]: unrecognized selector sent to instance".to_owned(),
+        ),
         top_frame: Some("Mooring -[Harbour open:] + 32".to_owned()),
         captured_at: Some("2026-11-21T06:30:46+03:00".to_owned()),
         malformed: vec![],

@@ -1,0 +1,116 @@
+//! What pages show of hand-made views, as a person reads it in a snapshot.
+
+use holdfast_wire::id::JobId;
+use holdfast_wire::job::JobClass;
+use holdfast_wire::time::Time;
+use holdfastd::dashboard::{CrashPage, JobPage, PhonePage, crash_page, farm_page, job_page, phone_page};
+
+use crate::samples;
+
+/// One element a line, so that a difference is a line.
+fn lines(html: &str) -> String {
+    html.replace("><", ">\n<")
+}
+
+#[test]
+fn the_first_page_shows_racks_queue_and_crashes() {
+    let page: String = farm_page::parts(&samples::picture(), samples::now())
+        .iter()
+        .map(|part| format!("== {}\n{}\n", part.id, lines(&part.html)))
+        .collect();
+    insta::assert_snapshot!("farm", page);
+}
+
+#[test]
+fn an_empty_farm_says_what_to_do_next() {
+    let empty = holdfastd::dashboard::Picture { now: samples::now(), ..Default::default() };
+    let page: String =
+        farm_page::parts(&empty, samples::now()).iter().map(|part| lines(&part.html)).collect();
+    for words in
+        ["No rack yet", "Start an agent", "No job runs.", "No job waits.", "No crash has been collected."]
+    {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn a_failed_job_shows_its_attempts_and_its_crash() {
+    let page = JobPage {
+        job: samples::failed_job(11),
+        explanation: None,
+        crashes: vec![samples::crash(1)],
+        phones: vec![samples::phone(1), samples::phone(2)],
+    };
+    insta::assert_snapshot!("failed_job", lines(&job_page::render(&page, samples::now()).into_string()));
+}
+
+#[test]
+fn a_waiting_job_says_why_phone_by_phone() {
+    let page = JobPage {
+        job: samples::job(3, JobClass::Baseline),
+        explanation: Some(samples::explanation(JobId(3))),
+        crashes: vec![],
+        phones: vec![samples::phone(1)],
+    };
+    let why = job_page::parts(&page, samples::now()).into_iter().find(|part| part.id == "why").unwrap();
+    insta::assert_snapshot!("waiting_job", lines(&why.html));
+}
+
+#[test]
+fn a_phone_shows_what_is_known_of_it() {
+    let phone = samples::picture().phones.remove(7);
+    let page = PhonePage { phone, jobs: vec![samples::failed_job(11)], crashes: vec![] };
+    insta::assert_snapshot!("phone", lines(&phone_page::render(&page, samples::now()).into_string()));
+}
+
+#[test]
+fn a_crash_begins_with_what_happened_and_marks_the_frames_of_the_app() {
+    let report = holdfast_crash::read(samples::REPORT);
+    let page = CrashPage { view: samples::crash(1), report, phone: Some(samples::phone(1)) };
+    let html = crash_page::render(&page, samples::now()).into_string();
+    let place = |text: &str| html.find(text).unwrap_or_else(|| panic!("the page has no {text}"));
+    let order = [
+        "unrecognized selector sent to instance",
+        "id=\"said\"",
+        "id=\"thrown\"",
+        "id=\"crashed\"",
+        "id=\"threads\"",
+        "id=\"images\"",
+    ];
+    assert!(
+        order.windows(2).all(|pair| place(pair[0]) < place(pair[1])),
+        "the order of a person's questions"
+    );
+    assert!(place("<details>") > place("id=\"threads\""), "what matters is not folded");
+    assert!(html.contains(&format!("href=\"/api/v1/crashes/{}/raw\"", samples::crash_id(1))));
+    insta::assert_snapshot!("crash", lines(&html));
+}
+
+#[test]
+fn every_report_of_the_fixtures_makes_a_page() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/crash/fixtures");
+    let mut pages = 0;
+    for file in std::fs::read_dir(folder).unwrap() {
+        let path = file.unwrap().path();
+        let report = holdfast_crash::read(&std::fs::read(&path).unwrap());
+        let words = report.ended_by.words.clone();
+        let damaged = !report.malformed.is_empty();
+        let page = CrashPage { view: samples::crash(1), report, phone: None };
+        let html = crash_page::render(&page, samples::now()).into_string();
+        let escaped = maud::html! { (words) }.into_string();
+        assert!(html.contains(&escaped), "{}: {words}", path.display());
+        assert_eq!(html.contains("id=\"damage\""), damaged, "{}", path.display());
+        pages += 1;
+    }
+    assert!(pages > 20, "{pages} fixtures");
+}
+
+#[test]
+fn passing_time_alone_changes_nothing() {
+    let later = Time::from_unix_ms(samples::now().as_unix_ms() + 60_000);
+    let mut picture = samples::picture();
+    let before = farm_page::parts(&picture, Time::default());
+    picture.now = later;
+    assert_eq!(farm_page::parts(&picture, Time::default()), before);
+    assert_ne!(farm_page::parts(&picture, later), farm_page::parts(&picture, samples::now()));
+}
