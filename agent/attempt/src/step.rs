@@ -1,5 +1,6 @@
 //! What goes into the brain and what comes out: the brief, events (facts, past tense), steps (orders).
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -130,6 +131,8 @@ pub enum Step {
     Launch {
         /// Arguments for it.
         arguments: Vec<String>,
+        /// What it is told by its environment.
+        environment: BTreeMap<String, String>,
         /// How long the phone may take to name the process; then it is a `Silent` failure.
         timeout: Duration,
     },

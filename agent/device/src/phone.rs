@@ -1,5 +1,6 @@
 //! One phone, as everybody above `agent/usb` sees it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -44,6 +45,8 @@ pub struct Launch {
     pub bundle_id: BundleId,
     /// Arguments for it.
     pub arguments: Vec<String>,
+    /// What it is told by its environment: which attempt and lease it runs for.
+    pub environment: BTreeMap<String, String>,
     /// How long the phone may take to name the process.
     pub timeout: Duration,
 }

@@ -84,8 +84,9 @@ impl Hands {
             Step::ListCrashes => Box::pin(async move { answer(phone.crash_files().await, Event::Listed) }),
             Step::Fetch => Box::pin(fetch(shared, self.build.clone(), self.part.clone())),
             Step::Install => self.install(phone),
-            Step::Launch { arguments, timeout } => {
-                let launch = Launch { bundle_id: self.build.bundle_id.clone(), arguments, timeout };
+            Step::Launch { arguments, environment, timeout } => {
+                let bundle_id = self.build.bundle_id.clone();
+                let launch = Launch { bundle_id, arguments, environment, timeout };
                 Box::pin(async move {
                     let asked = Instant::now();
                     answer(phone.launch(&launch).await, |process| Event::Launched {

@@ -1,6 +1,6 @@
 //! Processes on a phone: starting an app, looking, ending. The wire beneath is [`dtx`](crate::dtx).
 
-use holdfast_device::AppProcess;
+use holdfast_device::{AppProcess, Launch};
 use plist::Value;
 
 use crate::apps::App;
@@ -19,17 +19,19 @@ const DEVICE_INFO: &str = "com.apple.instruments.server.services.deviceinfo";
 const PROCESSES_MAX: usize = 10_000;
 
 /// Starts an app anew and gives its process number.
-pub(crate) async fn launch(dtx: &mut Dtx, app: &str, arguments: &[String]) -> Result<u32, UsbError> {
+pub(crate) async fn launch(dtx: &mut Dtx, launch: &Launch) -> Result<u32, UsbError> {
     let selector = "launchSuspendedProcessWithDevicePath:bundleIdentifier:environment:arguments:options:";
     let options = crate::talk::dictionary([
         ("StartSuspendedKey", Value::Boolean(false)),
         ("KillExisting", Value::Boolean(true)),
     ]);
-    let arguments = arguments.iter().map(|argument| Value::from(argument.as_str())).collect();
+    let arguments = launch.arguments.iter().map(|argument| Value::from(argument.as_str())).collect();
+    let environment =
+        launch.environment.iter().map(|(name, value)| (name.clone(), Value::from(value.as_str())));
     let arguments = [
         "".into(),
-        app.into(),
-        Value::Dictionary(plist::Dictionary::new()),
+        launch.bundle_id.as_str().into(),
+        Value::Dictionary(environment.collect()),
         Value::Array(arguments),
         Value::Dictionary(options),
     ]

@@ -167,7 +167,7 @@ impl UsbPhone {
         let app = self.app(&launch.bundle_id).await?.ok_or(UsbError::AppMissing)?;
         // A call that may not be made twice gets a connection that has just proved itself.
         let mut dtx = self.new_instruments().await?;
-        let pid = instruments::launch(&mut dtx, launch.bundle_id.as_str(), &launch.arguments).await?;
+        let pid = instruments::launch(&mut dtx, launch).await?;
         self.keep_instruments(dtx);
         Ok(AppProcess { pid, name: app.executable })
     }

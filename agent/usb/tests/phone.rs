@@ -23,7 +23,12 @@ use holdfast_wire::phone::{Battery, Pairing};
 use rack::{Farm, app, build, quietly};
 
 fn launch() -> Launch {
-    Launch { bundle_id: app(), arguments: vec!["-seed".to_owned(), "7".to_owned()], timeout: rack::PATIENCE }
+    Launch {
+        bundle_id: app(),
+        arguments: vec!["-seed".to_owned(), "7".to_owned()],
+        environment: [("HOLDFAST_LEASE".to_owned(), "9".to_owned())].into(),
+        timeout: rack::PATIENCE,
+    }
 }
 
 async fn installed(farm: &mut Farm) -> (UsbPhone, std::sync::Arc<holdfast_simphone::phone::Phone>) {
@@ -148,10 +153,14 @@ async fn an_app_is_launched_watched_and_ended() {
     assert!(alive < Duration::from_secs(30), "{alive:?}");
 
     let launched = simulated.events.after(0).into_iter().find_map(|entry| match entry.event {
-        holdfast_simphone::events::Event::Launched { arguments, .. } => Some(arguments),
+        holdfast_simphone::events::Event::Launched { arguments, environment, .. } => {
+            Some((arguments, environment))
+        }
         _ => None,
     });
-    assert_eq!(launched.unwrap(), ["-seed", "7"]);
+    let (arguments, environment) = launched.unwrap();
+    assert_eq!(arguments, ["-seed", "7"]);
+    assert_eq!(environment, launch().environment);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,8 +1,9 @@
 //! The run: launch after launch, each started, watched, ended, and told apart. Taking crash files is in `gather`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use holdfast_wire::case::CaseRun;
+use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::outcome::{Blame, LaunchEnd, StepName};
 use holdfast_wire::time::Time;
 
@@ -18,7 +19,8 @@ impl Attempt {
             if number < launches_of(&case) {
                 let CaseRun::Launch { launch_timeout_ms, arguments, .. } = &case.run;
                 let timeout = Duration::from_millis(*launch_timeout_ms);
-                let step = Step::Launch { arguments: arguments.clone(), timeout };
+                let environment = self.environment(&case);
+                let step = Step::Launch { arguments: arguments.clone(), environment, timeout };
                 return self.go(now, Phase::Launch, timeout + self.brief.settings.margin, step);
             }
             self.results.push(case_result(&case, std::mem::take(&mut self.launches)));
@@ -30,6 +32,18 @@ impl Attempt {
             self.fail(Blame::Job, StepName::Run, reason);
         }
         self.collect(now)
+    }
+
+    /// What the app is told: a phone's own log then shows which lease each of its launches served.
+    fn environment(&self, case: &Case) -> BTreeMap<String, String> {
+        let attempt = self.brief.work.attempt;
+        let told = [
+            ("HOLDFAST_JOB", attempt.job.to_string()),
+            ("HOLDFAST_ATTEMPT", attempt.to_string()),
+            ("HOLDFAST_LEASE", self.brief.lease.to_string()),
+            ("HOLDFAST_CASE", case.name.to_string()),
+        ];
+        told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     pub(super) fn launched(&mut self, now: Time, pid: u32, took: Duration) -> Vec<Step> {
