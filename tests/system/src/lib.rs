@@ -7,9 +7,11 @@
 //! | [`farm`] | the processes of a farm and where they listen |
 //! | [`control`] | what really happened on each pretend phone, and faults on command |
 //! | [`api`] | what is asked of the daemon |
+//! | [`browser`] | a headless browser, for the pages |
 //! | [`demo`] | the main job, shown to a person |
 
 pub mod api;
+pub mod browser;
 pub mod control;
 pub mod demo;
 pub mod farm;
