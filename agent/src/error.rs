@@ -23,7 +23,7 @@ pub enum AgentError {
         path: PathBuf,
     },
     /// The configuration is wrong.
-    #[error("cannot read {path}:{line}:{column}: {place}: {what}")]
+    #[error("{path}:{line}:{column}: {place}: {what}")]
     Config {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! Arguments, logs, signals and exit codes of `holdfast-agent`. Everything else is in the library.
 
-use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -23,10 +23,16 @@ struct Arguments {
     /// The configuration; config/agent.yaml is a complete sample.
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Only read the configuration, and say whether it is good.
+    #[arg(long)]
+    check_config: bool,
     /// What is logged, in the words of tracing's filters.
     #[arg(long, value_name = "FILTER", default_value = "info", env = "HOLDFAST_LOG")]
     log: EnvFilter,
 }
+
+/// The configuration is wrong: mend it, a restart alone does not help.
+const BAD_CONFIGURATION: u8 = 2;
 
 /// Ended at once, after a second signal.
 const STOPPED: u8 = 130;
@@ -37,7 +43,10 @@ fn main() -> ExitCode {
         eprintln!("holdfast-agent: another TLS provider is in place; this is a mistake in the program");
         return ExitCode::FAILURE;
     }
-    let Arguments { config, log } = Arguments::parse();
+    let Arguments { config, check_config, log } = Arguments::parse();
+    if check_config {
+        return check(&config);
+    }
     tracing_subscriber::fmt()
         .with_env_filter(log)
         .with_writer(std::io::stderr)
@@ -48,7 +57,7 @@ fn main() -> ExitCode {
         Err(error) => {
             tracing::error!("{error:#}");
             match error.downcast_ref::<AgentError>() {
-                Some(AgentError::Config { .. }) => ExitCode::from(2),
+                Some(AgentError::Config { .. }) => ExitCode::from(BAD_CONFIGURATION),
                 Some(AgentError::InUse { .. }) => ExitCode::from(3),
                 Some(_) | None => ExitCode::FAILURE,
             }
@@ -56,7 +65,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(config: &std::path::Path) -> anyhow::Result<ExitCode> {
+/// Prints one line: that the file is good, or what is wrong in it.
+fn check(path: &Path) -> ExitCode {
+    match Config::load(path) {
+        Ok(config) => {
+            let said = writeln!(
+                std::io::stdout(),
+                "{} is good: rack {}, daemon {}, usbmuxd {}",
+                path.display(),
+                config.rack,
+                config.daemons.join(" or "),
+                config.usbmuxd
+            );
+            if said.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => {
+            eprintln!("{:#}", anyhow::Error::from(error));
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}
+
+fn start(config: &Path) -> anyhow::Result<ExitCode> {
     let config = Config::load(config)?;
     let runtime = tokio::runtime::Runtime::new().context("cannot start the runtime")?;
     let code = runtime.block_on(work(config));

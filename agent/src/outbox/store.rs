@@ -204,6 +204,10 @@ impl Store {
         let Some(order) = self.order_of(id) else { return };
         let refused = self.folder.join("refused");
         let Some(kept) = self.entries.get_mut(&order) else { return };
+        // An entry that was on its way twice is answered twice; the first answer counts.
+        if kept.state != State::Waiting {
+            return;
+        }
         tracing::warn!(entry = %id, reason, path = %refused.display(), "the daemon refused an entry; it is kept");
         kept.record.refused = Some(reason.to_owned());
         kept.state = State::Refused;
@@ -409,6 +413,7 @@ mod tests {
         let (item, pulled) = crash(&store, "a.ips", b"aaa");
         let id = store.append(item, pulled).unwrap();
         store.refuse(&id, "no");
+        store.refuse(&id, "no, said again");
         let store = Store::open(data.path()).unwrap();
         assert_eq!((store.waiting(), store.pending(&"phone".parse().unwrap()).len()), (0, 1));
         assert_eq!(std::fs::read_dir(data.path().join("outbox/refused")).unwrap().count(), 1);
