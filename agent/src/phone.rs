@@ -304,7 +304,7 @@ impl<P: Phone> PhoneTask<P> {
         self.memory.last = Some(launched.into());
         if phone == PhoneLeft::Clean {
             self.memory.dirty = None;
-        } else {
+        } else if self.plug.is_some() {
             self.set(Readiness::Preparing, "it has yet to be cleaned");
         }
         self.hand_in(report).await;
