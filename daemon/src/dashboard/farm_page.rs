@@ -124,7 +124,7 @@ fn rack(id: &RackId, view: Option<&RackView>, picture: &Picture, now: Time) -> P
         html! {
             section.rack #(element) aria-labelledby={ (element) "-title" } {
                 header {
-                    h2 #{ (element) "-title" } { "Rack " (id) }
+                    h2 #{ (element) "-title" } { span.quiet { "rack " } (id) }
                     @if let Some(view) = view { (rack_line(view, now)) }
                 }
                 @if none { p.empty { "No phone has been seen here yet." } }

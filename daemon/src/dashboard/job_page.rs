@@ -63,7 +63,7 @@ fn head(job: &JobView, phones: &PhoneNames<'_>, now: Time) -> Part {
                             @if let Some(progress) = progress { " · " (step_words(progress)) }
                         },
                         JobState::Ended { outcome, at } => {
-                            (ago(*at, now)) (outcome_words(outcome)) " · took " (span(at.since(job.submitted_at)))
+                            (ago(*at, now)) (outcome_words(outcome)) " · " (span(at.since(job.submitted_at))) " from submission"
                         },
                     }
                 }

@@ -84,7 +84,7 @@ fn job_detail(job: &JobView, phones: &PhoneNames<'_>) -> Markup {
                     (ended_words(outcome))
                     @if let Some(last) = job.attempts.last() {
                         @if matches!(outcome, JobOutcome::Failed { .. }) { " · " }
-                        "on " (phone_link(&last.phone, phones)) " · took " (span(at.since(job.submitted_at)))
+                        "on " (phone_link(&last.phone, phones)) " · " (span(at.since(job.submitted_at))) " from submission"
                     }
                     @if crashes > 0 { span.found { (CRASH.shape()) (crash_count(crashes)) } }
                 }
