@@ -169,7 +169,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
 
 async fn store(loaded: &Loaded, command: StoreCommand) -> anyhow::Result<()> {
     let folder = loaded.daemon.data.join("store");
-    let summary = match command {
+    let (done, summary) = match command {
         StoreCommand::Export { file } => {
             let store = SledStore::open(&folder).await?;
             let writing =
@@ -177,15 +177,17 @@ async fn store(loaded: &Loaded, command: StoreCommand) -> anyhow::Result<()> {
             let summary = holdfast_store::sled::export(&store, std::io::BufWriter::new(&writing))?;
             writing.sync_all().with_context(|| format!("cannot sync {}", file.display()))?;
             store.close().await?;
-            summary
+            (format!("exported the store to {}", file.display()), summary)
         }
         StoreCommand::Import { file } => {
             let reading =
                 std::fs::File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            holdfast_store::sled::import(&folder, std::io::BufReader::new(reading))?
+            let summary = holdfast_store::sled::import(&folder, std::io::BufReader::new(reading))?;
+            (format!("imported {} into {}", file.display(), folder.display()), summary)
         }
     };
-    print_lines(&[format!("{summary:?}")])
+    let (revision, entries, blake3) = (summary.revision.0, summary.entries, summary.blake3);
+    print_lines(&[format!("{done}: {entries} entries at revision {revision}, BLAKE3 {blake3}")])
 }
 
 fn start_id() -> anyhow::Result<StartId> {
