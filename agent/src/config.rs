@@ -89,7 +89,10 @@ impl Config {
             let place = error.path().to_string();
             let inner = error.into_inner();
             let (line, column) = inner.location().map_or((1, 1), |at| (at.line(), at.column()));
-            AgentError::Config { path: path.to_owned(), line, column, place, what: inner.to_string() }
+            let what = inner.to_string();
+            // The place is said in front.
+            let what = what.rfind(" at line ").map_or(what.as_str(), |end| &what[..end]).to_owned();
+            AgentError::Config { path: path.to_owned(), line, column, place, what }
         })?;
         let mistake = |(place, what): (&str, String)| AgentError::Config {
             path: path.to_owned(),
