@@ -84,12 +84,12 @@ impl Control {
         self.ask(&json!({ "do": "inflict", "phone": udid, "fault": fault })).await.map(drop)
     }
 
-    /// A phone's own log.
+    /// What a phone's own log says after the entry of this number; 0 for all that the phone remembers.
     ///
     /// # Errors
     /// The rack does not answer.
-    pub async fn events(&self, udid: &str) -> anyhow::Result<Vec<Entry>> {
-        let mut answer = self.ask(&json!({ "do": "events", "phone": udid })).await?;
+    pub async fn events_after(&self, udid: &str, number: u64) -> anyhow::Result<Vec<Entry>> {
+        let mut answer = self.ask(&json!({ "do": "events", "phone": udid, "after": number })).await?;
         serde_json::from_value(answer["events"].take()).context("a phone's log")
     }
 

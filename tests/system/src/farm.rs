@@ -25,6 +25,8 @@ pub struct Plan {
     pub crash_phones: usize,
     /// Their scenario (YAML), when it is not just good phones.
     pub scenario: Option<String>,
+    /// More lines for `holdfastd.yaml`.
+    pub daemon_more: String,
     /// More lines for `pools.yaml`.
     pub pools_more: String,
     /// More lines for `agent.yaml`.
@@ -38,6 +40,7 @@ impl Plan {
             phones,
             crash_phones: 2.min(phones),
             scenario: None,
+            daemon_more: String::new(),
             pools_more: String::new(),
             agent_more: String::new(),
         }
@@ -79,7 +82,7 @@ impl Farm {
         let url = address(&mut daemon).await?;
         // From now on the port stays the same, so that agents find a daemon that was started again.
         let port = url.rsplit(':').next().context("the daemon tells its port")?.to_owned();
-        write(&path.join("holdfastd.yaml"), &daemon_file(&port))?;
+        write(&path.join("holdfastd.yaml"), &daemon_file(plan, &port))?;
         let udids = control.udids().await?;
         write(&path.join("agent.yaml"), &agent_file(plan, &usbmuxd, &url, &udids))?;
         let agent = start_agent(path)?;
@@ -152,7 +155,7 @@ async fn address(daemon: &mut Process) -> anyhow::Result<String> {
 }
 
 fn write_daemon_files(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
-    write(&folder.join("holdfastd.yaml"), &daemon_file("0"))?;
+    write(&folder.join("holdfastd.yaml"), &daemon_file(plan, "0"))?;
     let pools = format!(
         "pools:\n  - {{ name: crash, serves: [crash], labels: [crash] }}\n  \
          - {{ name: general, serves: [baseline, custom, special, idle], rest: true }}\n{}",
@@ -168,8 +171,9 @@ fn write_daemon_files(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn daemon_file(port: &str) -> String {
-    format!("listen: 127.0.0.1:{port}\ndata: daemon\npools: pools.yaml\ncases: cases\n")
+fn daemon_file(plan: &Plan, port: &str) -> String {
+    let more = &plan.daemon_more;
+    format!("listen: 127.0.0.1:{port}\ndata: daemon\npools: pools.yaml\ncases: cases\n{more}")
 }
 
 fn agent_file(plan: &Plan, usbmuxd: &str, url: &str, udids: &[String]) -> String {
