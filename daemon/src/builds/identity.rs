@@ -21,6 +21,10 @@ const EXECUTABLE_BYTES_MAX: u64 = 1 << 30;
 const NO_APP: &str =
     "an .ipa holds Payload/<Name>.app; export the archive from Xcode as Ad Hoc or Development";
 
+/// What to do when the app lies one folder too deep.
+const NESTED_APP: &str =
+    "Payload lies inside another folder, where no phone looks; zip the Payload folder itself";
+
 /// Reads who a build is from its archive of so many bytes, whose hash is already known.
 ///
 /// # Errors
@@ -116,7 +120,13 @@ fn app_folder<R: Read + Seek>(archive: &Archive<R>) -> Result<String, ArchiveErr
     folders.dedup();
     match folders.as_slice() {
         [only] => Ok(only.clone()),
-        [] => Err(ArchiveError::Missing { wanted: "Payload/<Name>.app/Info.plist".to_owned(), mend: NO_APP }),
+        [] => {
+            let nested = archive.names().any(|name| {
+                name.find("/Payload/").is_some_and(|at| at > 0 && app_of(&name[at + 1..]).is_some())
+            });
+            let mend = if nested { NESTED_APP } else { NO_APP };
+            Err(ArchiveError::Missing { wanted: "Payload/<Name>.app/Info.plist".to_owned(), mend })
+        }
         several => Err(ArchiveError::Executable {
             entry: several.join(", "),
             what: "the archive has several apps; leave only the one to test".to_owned(),
@@ -329,12 +339,10 @@ mod tests {
         let Some(folder) = std::env::var_os("HOLDFAST_EXTRA_FIXTURES") else { return };
         let folder = Path::new(&folder).join("ipa");
         let outcome = |name: &str| read(&std::fs::read(folder.join(name)).unwrap());
-        for good in ["iOSAppOnly.ipa", "very-capable-app.ipa"] {
-            // Their executables are stand-ins, so only what comes before the executable can be asked for.
-            if let Err(refused) = outcome(good) {
-                assert!(!refused.contains("Info.plist"), "{good}: {refused}");
-            }
-        }
+        let capable = outcome("very-capable-app.ipa").unwrap();
+        assert_eq!(capable.executable, "very-capable-app");
+        assert!(!capable.uuids.is_empty());
+        assert!(outcome("iOSAppOnly.ipa").unwrap_err().contains("Payload lies inside another folder"));
         assert!(outcome("no-app-bundle.ipa").unwrap_err().contains("Payload/<Name>.app"));
         assert!(outcome("not-an-ipa.ipa").unwrap_err().contains("no readable zip archive"));
     }
