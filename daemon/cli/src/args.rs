@@ -87,6 +87,7 @@ pub enum BuildCommand {
     /// Shows one build.
     Describe {
         /// Its hash, or enough of its beginning.
+        #[arg(value_parser = hash)]
         hash: String,
     },
 }
@@ -144,7 +145,7 @@ pub struct Submit {
     #[arg(long)]
     pub class: ClassArg,
     /// The build's hash, or enough of its beginning.
-    #[arg(long)]
+    #[arg(long, value_parser = hash)]
     pub build: String,
     /// A case of the farm's catalogue; may be said again.
     #[arg(long = "case", required = true)]
@@ -230,11 +231,13 @@ pub enum CrashCommand {
     /// Shows what a report says: what happened first, then the crashed thread.
     Show {
         /// Its id, or enough of its beginning.
+        #[arg(value_parser = hash)]
         id: String,
     },
     /// Prints the bytes of a report as the phone wrote them.
     Raw {
         /// Its id, or enough of its beginning.
+        #[arg(value_parser = hash)]
         id: String,
     },
 }
@@ -313,6 +316,15 @@ impl From<ClassArg> for JobClass {
             ClassArg::Special => Self::Special,
             ClassArg::Idle => Self::Idle,
         }
+    }
+}
+
+/// A hash or its beginning. It becomes part of a path, so nothing else may pass.
+fn hash(text: &str) -> Result<String, String> {
+    if (4..=64).contains(&text.len()) && text.chars().all(|c| c.is_ascii_hexdigit()) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err("it is a hash or its beginning: 4 to 64 hexadecimal digits".to_owned())
     }
 }
 

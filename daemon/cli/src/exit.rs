@@ -90,6 +90,14 @@ pub enum Failure {
         #[source]
         cause: std::io::Error,
     },
+    /// A program of the same installation is not beside this one.
+    #[error("{path} is not there; install {program} beside holdfast")]
+    Missing {
+        /// Its name.
+        program: String,
+        /// Where it was looked for.
+        path: String,
+    },
     /// What was typed makes no sense together.
     #[error("{0}")]
     Request(String),
@@ -106,7 +114,12 @@ impl Failure {
             Self::Problem { status: 404, .. } => Exit::NotFound,
             Self::Problem { status: 401 | 403, .. } => Exit::Forbidden,
             Self::Problem { status: 400..=499, .. } => Exit::Refused,
-            Self::Problem { .. } | Self::Answer { .. } | Self::File { .. } => Exit::Error,
+            Self::File { operation: "read", cause, .. } if cause.kind() == std::io::ErrorKind::NotFound => {
+                Exit::NotFound
+            }
+            Self::Problem { .. } | Self::Answer { .. } | Self::File { .. } | Self::Missing { .. } => {
+                Exit::Error
+            }
             Self::Request(_) => Exit::Usage,
             Self::Timeout(_) => Exit::StillWaiting,
         }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use holdfast_wire::time::Time;
 use serde::Serialize;
 
@@ -29,31 +29,86 @@ pub fn print<T: Serialize>(
         Format::Json => serde_json::to_string_pretty(document).map_err(std::io::Error::other)?,
         Format::Text => text(document),
     };
-    let mut out = std::io::stdout().lock();
-    out.write_all(words.as_bytes())?;
-    if !words.ends_with('\n') {
-        out.write_all(b"\n")?;
-    }
-    out.flush()
+    let end: &[u8] = if words.ends_with('\n') { b"" } else { b"\n" };
+    write(&[words.as_bytes(), end].concat())
 }
 
-/// A table without lines: columns under their names, as wide as the terminal where there is one.
-pub fn table(columns: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(columns.iter().copied());
-    if std::io::stdout().is_terminal() {
-        table.set_content_arrangement(ContentArrangement::Dynamic);
-    } else {
-        table.set_content_arrangement(ContentArrangement::Disabled);
+/// Writes to standard output. A reader that has seen enough (`| head`) is no failure.
+///
+/// # Errors
+/// Standard output cannot be written.
+pub fn write(bytes: &[u8]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
-    for row in rows {
-        table.add_row(row.iter().map(|cell| printable(cell)));
+}
+
+/// A table without lines: columns under their names. On a terminal it is as wide as that allows: the columns named
+/// in `spare` go first, in this order, and then the last column is broken into lines.
+pub fn table(columns: &[&str], spare: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
+    let width = std::io::stdout().is_terminal().then(|| Table::new().width()).flatten();
+    fitted(columns, spare, rows, width.map(usize::from))
+}
+
+/// The last column is not made narrower than this; a terminal without that much room breaks the lines itself.
+const LAST_COLUMN_CHARS_MIN: usize = 24;
+
+/// Between two columns.
+const GAP_CHARS: usize = 2;
+
+fn fitted(
+    columns: &[&str],
+    spare: &[&str],
+    rows: impl IntoIterator<Item = Vec<String>>,
+    width: Option<usize>,
+) -> String {
+    let mut columns = columns.to_vec();
+    let mut rows: Vec<Vec<String>> =
+        rows.into_iter().map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    if let Some(width) = width {
+        for name in spare {
+            if needed(&columns, &rows) <= width {
+                break;
+            }
+            if let Some(place) = columns.iter().position(|column| column == name) {
+                columns.remove(place);
+                rows.iter_mut().for_each(|row| drop(row.remove(place)));
+            }
+        }
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(&columns);
+    table.set_content_arrangement(ContentArrangement::Disabled);
+    table.add_rows(&rows);
+    if let Some(width) = width
+        && let Some(last) = columns.len().checked_sub(1)
+        && let Some(column) = table.column_mut(last)
+    {
+        let before = needed(&columns[..last], &rows) + if last == 0 { 0 } else { GAP_CHARS };
+        let room = width.saturating_sub(before).max(LAST_COLUMN_CHARS_MIN);
+        column.set_constraint(ColumnConstraint::UpperBoundary(Width::Fixed(
+            u16::try_from(room).unwrap_or(u16::MAX),
+        )));
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(u16::try_from(before + room).unwrap_or(u16::MAX));
     }
     let columns = table.column_count();
     for (place, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if place + 1 == columns { 0 } else { 2 }));
     }
     table.trim_fmt()
+}
+
+/// Characters that the columns take with their gaps.
+fn needed(columns: &[&str], rows: &[Vec<String>]) -> usize {
+    let widths = columns.iter().enumerate().map(|(place, name)| {
+        let cells = rows.iter().filter_map(|row| row.get(place)).map(|cell| cell.chars().count());
+        cells.max().unwrap_or(0).max(name.chars().count())
+    });
+    widths.sum::<usize>() + GAP_CHARS * columns.len().saturating_sub(1)
 }
 
 /// Text from outside with control and direction characters made visible: a phone's name or a crash reason must
@@ -73,8 +128,9 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// Names and values below each other.
+/// Names and values below each other; what has no value is left out.
 pub fn fields(fields: &[(&str, String)]) -> String {
+    let fields: Vec<_> = fields.iter().filter(|(_, value)| !value.is_empty()).collect();
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines = fields.iter().map(|(name, value)| format!("{name:<width$}  {}\n", printable(value)));
     lines.collect()
@@ -133,7 +189,40 @@ mod tests {
 
     #[test]
     fn a_table_has_no_lines_and_no_trailing_room() {
-        let text = table(&["job", "class"], [vec!["J1".to_owned(), "crash".to_owned()]]);
+        let text = fitted(&["job", "class"], &[], [vec!["J1".to_owned(), "crash".to_owned()]], None);
         assert_eq!(text, "job  class\nJ1   crash");
+    }
+
+    #[test]
+    fn a_narrow_terminal_loses_spare_columns_first_and_then_breaks_the_last() {
+        let row = ["J1", "Mooring 1.0", "3 min ago", "every phone that would do is busy with another job"];
+        let draw = |width| {
+            let row = row.map(str::to_owned).to_vec();
+            fitted(&["job", "build", "submitted", "note"], &["submitted", "build"], [row], Some(width))
+        };
+        let whole = "\
+job  build        submitted  note
+J1   Mooring 1.0  3 min ago  every phone that would do is busy with another job";
+        assert_eq!(draw(200), whole);
+        assert_eq!(draw(79), whole);
+        let without_one = "\
+job  build        note
+J1   Mooring 1.0  every phone that would do is busy with another job";
+        assert_eq!(draw(78), without_one);
+        let broken = "\
+job  note
+J1   every phone that would do is
+     busy with another job";
+        assert_eq!(draw(34), broken);
+    }
+
+    #[test]
+    fn what_has_no_value_takes_no_line() {
+        let text = fields(&[
+            ("job", "J1".to_owned()),
+            ("a long name", String::new()),
+            ("state", "ready".to_owned()),
+        ]);
+        assert_eq!(text, "job    J1\nstate  ready\n");
     }
 }

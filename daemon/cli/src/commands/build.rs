@@ -49,6 +49,9 @@ pub(super) async fn run(context: &Context, command: BuildCommand) -> Result<Exit
 }
 
 fn list(page: &Page<Build>) -> String {
+    if page.items.is_empty() {
+        return "no builds yet: holdfast build upload App.ipa".to_owned();
+    }
     let now = now();
     let rows = page.items.iter().map(|build| {
         let identity = &build.identity;
@@ -64,7 +67,7 @@ fn list(page: &Page<Build>) -> String {
         ]
     });
     let columns = ["build", "app", "version", "branch", "commit", "size", "symbols", "uploaded"];
-    table(&columns, rows) + &more(page.next_cursor.as_ref())
+    table(&columns, &["symbols", "size", "commit", "branch"], rows) + &more(page.next_cursor.as_ref())
 }
 
 fn describe(build: &Build) -> String {

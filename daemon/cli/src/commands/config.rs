@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug, Serialize)]
 struct Checked {
     file: String,
-    program: &'static str,
+    program: Option<&'static str>,
     good: bool,
     words: String,
 }
@@ -22,15 +22,25 @@ pub(super) async fn run(context: &Context, command: ConfigCommand) -> Result<Exi
     let ConfigCommand::Check { files } = command;
     let mut checked = Vec::new();
     for file in &files {
-        let program = reader_of(file)?;
-        let (exit, words) = check_config(program, file).await?;
+        let (program, exit, words) = match reader_of(file)? {
+            Some(program) => {
+                let (exit, words) = check_config(program, file).await?;
+                (Some(program), exit, words)
+            }
+            None => {
+                let words = format!(
+                    "{} is neither a holdfastd.yaml (it has `listen:`) nor an agent.yaml (it has `rack:`)",
+                    file.display()
+                );
+                (None, Exit::Refused, words)
+            }
+        };
         checked.push(Checked { file: file.display().to_string(), program, good: exit == Exit::Done, words });
     }
     crate::output::print(context.format, &checked, |checked| {
         let lines = checked.iter().map(|one| match (one.good, one.words.as_str()) {
-            (true, "") => format!("{}: good", one.file),
-            (true, words) => format!("{}: good ({words})", one.file),
-            (false, words) => words.to_owned(),
+            (true, "") => format!("{} is good", one.file),
+            (true | false, words) => words.to_owned(),
         });
         lines.collect::<Vec<_>>().join("\n")
     })
@@ -38,8 +48,8 @@ pub(super) async fn run(context: &Context, command: ConfigCommand) -> Result<Exi
     Ok(if checked.iter().all(|one| one.good) { Exit::Done } else { Exit::Refused })
 }
 
-/// Which program reads a file, by a key that only its configuration has.
-fn reader_of(file: &Path) -> Result<&'static str, Failure> {
+/// Which program reads a file, by a key that only its configuration has; none when it has no such key.
+fn reader_of(file: &Path) -> Result<Option<&'static str>, Failure> {
     let text = std::fs::read_to_string(file).map_err(|cause| Failure::File {
         operation: "read",
         path: file.display().to_string(),
@@ -47,13 +57,10 @@ fn reader_of(file: &Path) -> Result<&'static str, Failure> {
     })?;
     let has = |key: &str| text.lines().any(|line| line.starts_with(key));
     if has("rack:") || has("usbmuxd:") || has("daemons:") {
-        return Ok("holdfast-agent");
+        return Ok(Some("holdfast-agent"));
     }
     if has("listen:") || has("pools:") || has("cases:") {
-        return Ok("holdfastd");
+        return Ok(Some("holdfastd"));
     }
-    Err(Failure::Request(format!(
-        "{} is neither a holdfastd.yaml (it has `listen:`) nor an agent.yaml (it has `rack:`)",
-        file.display()
-    )))
+    Ok(None)
 }

@@ -1,7 +1,5 @@
 //! `holdfast crash …`: list, show, raw.
 
-use std::io::Write;
-
 use holdfast_wire::api::{CrashView, Page};
 
 use super::{Context, more, paging, stdout_failed};
@@ -30,24 +28,26 @@ pub(super) async fn run(context: &Context, command: CrashCommand) -> Result<Exit
 }
 
 fn write_out(bytes: &[u8]) -> Result<Exit, Failure> {
-    let mut out = std::io::stdout().lock();
-    out.write_all(bytes).and_then(|()| out.flush()).map_err(stdout_failed)?;
+    crate::output::write(bytes).map_err(stdout_failed)?;
     Ok(Exit::Done)
 }
 
 fn list(page: &Page<CrashView>) -> String {
+    if page.items.is_empty() {
+        return "no crashes".to_owned();
+    }
     let rows = page.items.iter().map(|crash| {
         vec![
             crash.origin.id.short(),
             crash.kind.clone(),
             crash.process.clone().unwrap_or_default(),
+            crash.captured_at.clone().unwrap_or_default(),
+            crash.origin.phone.to_string(),
+            crash.origin.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
             crash.ended_by.clone().unwrap_or_else(|| crash.malformed.first().cloned().unwrap_or_default()),
             crash.top_frame.clone().unwrap_or_default(),
-            crash.origin.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
-            crash.origin.phone.to_string(),
-            crash.captured_at.clone().unwrap_or_default(),
         ]
     });
-    let columns = ["crash", "kind", "process", "ended by", "top frame", "attempt", "phone", "happened"];
-    table(&columns, rows) + &more(page.next_cursor.as_ref())
+    let columns = ["crash", "kind", "process", "happened", "phone", "attempt", "ended by", "top frame"];
+    table(&columns, &["happened", "attempt", "kind", "phone"], rows) + &more(page.next_cursor.as_ref())
 }

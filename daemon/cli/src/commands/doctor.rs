@@ -49,7 +49,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
             };
             vec![mark.to_owned(), finding.what.to_owned(), finding.words.clone()]
         });
-        table(&["", "what", "found"], rows)
+        table(&["", "what", "found"], &[], rows)
     })?;
     Ok(if bad { Exit::Error } else { Exit::Done })
 }

@@ -74,6 +74,9 @@ async fn submit_job(context: &Context, submit: Submit) -> Result<Exit, Failure> 
 
 /// Jobs, one a line.
 pub(super) fn jobs_table(jobs: &[JobView]) -> String {
+    if jobs.is_empty() {
+        return "no jobs: holdfast job submit --help shows how to submit one".to_owned();
+    }
     let now = now();
     let rows = jobs.iter().map(|job| {
         let build = &job.spec.build;
@@ -91,7 +94,11 @@ pub(super) fn jobs_table(jobs: &[JobView]) -> String {
             note(job),
         ]
     });
-    table(&["job", "class", "build", "state", "phone", "attempts", "crashes", "submitted", ""], rows)
+    table(
+        &["job", "class", "build", "state", "phone", "attempts", "crashes", "submitted", ""],
+        &["attempts", "submitted", "crashes", "build"],
+        rows,
+    )
 }
 
 /// The one word for a job's state or outcome.
@@ -120,13 +127,21 @@ pub(super) fn note(job: &JobView) -> String {
     }
 }
 
+fn what_note_says(job: &JobView) -> &'static str {
+    match &job.state {
+        JobState::Queued => "waits",
+        JobState::Running { .. } => "progress",
+        JobState::Ended { .. } => "verdict",
+    }
+}
+
 fn describe(job: &JobView) -> String {
     let spec = &job.spec;
     let cases: Vec<String> = spec.cases.iter().map(|case| case.name.to_string()).collect();
     let mut text = fields(&[
         ("job", job.id.to_string()),
         ("state", state_words(job)),
-        ("", note(job)),
+        (what_note_says(job), note(job)),
         ("class", spec.class.to_string()),
         (
             "build",
@@ -183,9 +198,17 @@ fn launch_words(launch: &LaunchResult) -> String {
 }
 
 fn explain(answer: &Explanation) -> String {
+    if answer.phones.is_empty() {
+        return format!("{}: {}", answer.job, answer.summary);
+    }
     let rows = answer
         .phones
         .iter()
         .map(|phone| vec![phone.phone.to_string(), phone.rack.to_string(), phone.words.clone()]);
-    format!("{} waits: {}\n\n{}", answer.job, answer.summary, table(&["phone", "rack", "why not"], rows))
+    format!(
+        "{} waits: {}\n\n{}",
+        answer.job,
+        answer.summary,
+        table(&["phone", "rack", "why not"], &["rack"], rows)
+    )
 }

@@ -36,10 +36,12 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Crash(command) => crash::run(&context, command).await,
         Command::Case(command) => case::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
-        Command::Store(command) => programs::store(command).await,
+        Command::Store(command) => programs::store(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "holdfast", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "holdfast", &mut script);
+            crate::output::write(&script).map_err(stdout_failed)?;
             Ok(Exit::Done)
         }
     }

@@ -34,6 +34,9 @@ pub(super) async fn run(context: &Context, command: PhoneCommand) -> Result<Exit
 }
 
 fn list(page: &Page<PhoneView>) -> String {
+    if page.items.is_empty() {
+        return "no phones yet: holdfast rack list shows which agents are heard".to_owned();
+    }
     let rows = page.items.iter().map(|phone| {
         let facts = &phone.facts;
         vec![
@@ -48,8 +51,11 @@ fn list(page: &Page<PhoneView>) -> String {
             doing(phone),
         ]
     });
-    let mut text =
-        table(&["phone", "name", "rack/slot", "model", "iOS", "pool", "state", "battery", "doing"], rows);
+    let mut text = table(
+        &["phone", "name", "rack/slot", "model", "iOS", "pool", "state", "battery", "doing"],
+        &["name", "battery", "iOS", "model"],
+        rows,
+    );
     if page.items.iter().any(|phone| phone.facts.simulated) {
         text.push_str("\n(simulated phones)");
     }

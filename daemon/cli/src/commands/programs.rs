@@ -3,21 +3,41 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use serde::Serialize;
 use tokio::process::Command;
 
+use super::Context;
 use crate::args::StoreCommand;
 use crate::exit::{Exit, Failure};
 
+/// How holdfastd ends when its configuration has mistakes.
+const DAEMON_BAD_CONFIGURATION: i32 = 78;
+
+/// What a program did, in its own words.
+#[derive(Debug, Serialize)]
+struct Done {
+    done: String,
+}
+
 /// `holdfast store …`: done by holdfastd, because the store is its alone.
-pub(super) async fn store(command: StoreCommand) -> Result<Exit, Failure> {
+pub(super) async fn store(context: &Context, command: StoreCommand) -> Result<Exit, Failure> {
     let (verb, config, file) = match command {
         StoreCommand::Export { config, file } => ("export", config, file),
         StoreCommand::Import { config, file } => ("import", config, file),
     };
     let mut daemon = Command::new(beside("holdfastd")?);
     daemon.arg("--config").arg(config).arg("store").arg(verb).arg(file);
-    let status = daemon.status().await.map_err(|cause| cannot_run("holdfastd", cause))?;
-    Ok(if status.success() { Exit::Done } else { Exit::Error })
+    // Its complaints go straight to standard error; what it did is this command's data.
+    let output =
+        daemon.stderr(Stdio::inherit()).output().await.map_err(|cause| cannot_run("holdfastd", cause))?;
+    match output.status.code() {
+        Some(0) => {
+            let done = Done { done: String::from_utf8_lossy(&output.stdout).trim_end().to_owned() };
+            context.show(&done, |done| done.done.clone())
+        }
+        Some(DAEMON_BAD_CONFIGURATION) => Ok(Exit::Refused),
+        Some(_) | None => Ok(Exit::Error),
+    }
 }
 
 /// What a program says of its configuration file.
@@ -43,7 +63,7 @@ fn beside(program: &str) -> Result<PathBuf, Failure> {
     if path.is_file() {
         Ok(path)
     } else {
-        Err(Failure::Request(format!("{} is not there; install {program} beside holdfast", path.display())))
+        Err(Failure::Missing { program: program.to_owned(), path: path.display().to_string() })
     }
 }
 

@@ -17,6 +17,10 @@ pub(super) async fn run(context: &Context, command: RackCommand) -> Result<Exit,
 }
 
 fn list(page: &Page<RackView>) -> String {
+    if page.items.is_empty() {
+        return "no racks yet: start holdfast-agent on the computer that the phones are plugged into"
+            .to_owned();
+    }
     let now = now();
     let rows = page.items.iter().map(|rack| {
         vec![
@@ -27,5 +31,5 @@ fn list(page: &Page<RackView>) -> String {
             ago(now, rack.last_heard),
         ]
     });
-    table(&["rack", "agent", "phones working", "version", "heard"], rows)
+    table(&["rack", "agent", "phones working", "version", "heard"], &[], rows)
 }

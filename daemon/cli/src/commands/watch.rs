@@ -67,7 +67,17 @@ async fn follow(context: &Context, ids: &[JobId]) -> Result<Vec<JobView>, Failur
                 }
             }
             // A daemon that restarts keeps every job: wait for it.
-            Err(Failure::Unreachable { .. }) if away < AWAY_MAX => changes = None,
+            // While it comes up it may answer that it is not ready yet.
+            Err(Failure::Unreachable { .. } | Failure::Problem { status: 502..=504, .. })
+                if away < AWAY_MAX =>
+            {
+                if away.is_zero() {
+                    let server = context.client.server();
+                    lines.say(&format!("the daemon at {server} does not answer; waiting for it"));
+                }
+                changes = None;
+            }
+
             Err(failure) => return Err(failure),
         }
         if changes.is_none() {
@@ -78,6 +88,8 @@ async fn follow(context: &Context, ids: &[JobId]) -> Result<Vec<JobView>, Failur
             Some(stream) => {
                 if let Ok(None | Some(Err(_))) = tokio::time::timeout(LOOK_AGAIN, stream.next()).await {
                     changes = None;
+                    // A stream that ends at once must not become a flood of requests.
+                    tokio::time::sleep(LOOK_AGAIN).await;
                 }
             }
             None => tokio::time::sleep(LOOK_AGAIN).await,
@@ -124,7 +136,7 @@ impl Lines {
     fn draw(&mut self, jobs: &[JobView]) {
         let terminal = std::io::stderr().is_terminal();
         for ((job, bar), said) in jobs.iter().zip(&self.bars).zip(&mut self.said) {
-            let words = format!("{} {}", state_words(job), note(job));
+            let words = format!("{} {}", state_words(job), note(job)).trim_end().to_owned();
             if terminal {
                 let progress = job.attempts.last().and_then(|attempt| attempt.progress.as_ref());
                 let percent = match job.state {
@@ -140,6 +152,13 @@ impl Lines {
                 eprintln!("{}  {words}", job.id);
                 *said = words;
             }
+        }
+    }
+
+    /// Says what concerns all jobs.
+    fn say(&self, words: &str) {
+        if !std::io::stderr().is_terminal() || self.group.println(words).is_err() {
+            eprintln!("{words}");
         }
     }
 
