@@ -4,6 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use holdfast_wire::api::ProgressView;
 use holdfast_wire::time::Time;
 use serde::Serialize;
 
@@ -150,6 +151,12 @@ pub fn span(span: Duration) -> String {
         7_200..=172_799 => format!("{} h", seconds / 3_600),
         _ => format!("{} days", seconds / 86_400),
     }
+}
+
+/// Where a running attempt stands: `run 60 %: launch 2 of 3`.
+pub fn progress(progress: &ProgressView) -> String {
+    let colon = if progress.note.is_empty() { "" } else { ": " };
+    format!("{} {} %{colon}{}", progress.step, progress.percent, progress.note)
 }
 
 /// Bytes in the unit that people use for files.

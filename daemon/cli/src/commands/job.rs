@@ -67,7 +67,7 @@ async fn submit_job(context: &Context, submit: Submit) -> Result<Exit, Failure> 
         return watch::run(context, &[job.id], None).await;
     }
     context.show(&job, |job| {
-        let waits = job.waiting.as_ref().map(|why| format!("\n{why}")).unwrap_or_default();
+        let waits = job.waiting.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
         format!("{} is {}{waits}\nfollow it: holdfast job watch {}", job.id, state_words(job), job.id)
     })
 }
@@ -116,9 +116,7 @@ pub(super) fn note(job: &JobView) -> String {
         JobState::Queued => job.waiting.clone().unwrap_or_default(),
         JobState::Running { .. } => {
             let progress = job.attempts.last().and_then(|attempt| attempt.progress.as_ref());
-            progress
-                .map(|progress| format!("{} {} % {}", progress.step, progress.percent, progress.note))
-                .unwrap_or_else(|| "starting".to_owned())
+            progress.map(crate::output::progress).unwrap_or_else(|| "starting".to_owned())
         }
         JobState::Ended { outcome: JobOutcome::Failed { blame, reason }, .. } => {
             format!("blames the {blame}: {reason}")
@@ -154,9 +152,11 @@ fn describe(job: &JobView) -> String {
             ),
         ),
         ("cases", cases.join(", ")),
+        ("requires", requirement_words(&spec.requirements)),
         ("priority", spec.priority.to_string()),
         ("owner", spec.owner.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("submitted", format!("{} ({})", job.submitted_at, ago(now(), job.submitted_at))),
+        ("start by", spec.start_by.map(|time| time.to_string()).unwrap_or_default()),
     ]);
     for attempt in &job.attempts {
         let how = match &attempt.end {
@@ -167,11 +167,11 @@ fn describe(job: &JobView) -> String {
             }
             Some(AttemptEnd::Revoked) => "was revoked".to_owned(),
         };
-        let took = attempt
-            .ended_at
-            .map(|end| format!(" after {}", span(end.since(attempt.leased_at))))
-            .unwrap_or_default();
-        text.push_str(&format!("\n{} on {} ({}) {how}{took}\n", attempt.id, attempt.phone, attempt.rack));
+        let took = attempt.ended_at.map_or_else(
+            || format!("for {} so far", span(now().since(attempt.leased_at))),
+            |end| span(end.since(attempt.leased_at)),
+        );
+        text.push_str(&format!("\n{} on {} ({}), {took}: {how}\n", attempt.id, attempt.phone, attempt.rack));
         for case in &attempt.cases {
             let verdict = case.failure.clone().unwrap_or_else(|| "passed".to_owned());
             text.push_str(&format!("  case {}: {verdict}\n", case.case));
@@ -186,6 +186,21 @@ fn describe(job: &JobView) -> String {
     text
 }
 
+/// What a job demands of a phone; empty when any will do.
+fn requirement_words(requirements: &Requirements) -> String {
+    let Requirements { models, os_min, os_max, labels, pool, rack, phone } = requirements;
+    let words = [
+        (!models.is_empty()).then(|| models.join(" or ")),
+        os_min.as_ref().map(|version| format!("iOS {version} or newer")),
+        os_max.as_ref().map(|version| format!("iOS {version} or older")),
+        pool.as_ref().map(|pool| format!("pool {pool}")),
+        rack.as_ref().map(|rack| format!("rack {rack}")),
+        phone.as_ref().map(|phone| format!("phone {phone}")),
+    ];
+    let labels = labels.iter().map(|label| format!("label {label}"));
+    words.into_iter().flatten().chain(labels).collect::<Vec<_>>().join(", ")
+}
+
 fn launch_words(launch: &LaunchResult) -> String {
     let pid = launch.pid.map(|pid| format!(" as process {pid}")).unwrap_or_default();
     let end = match &launch.end {
@@ -194,7 +209,10 @@ fn launch_words(launch: &LaunchResult) -> String {
         LaunchEnd::Crashed { crash } => format!("crashed, report {}", crash.short()),
         LaunchEnd::Hung => "hung: the phone named no process in time".to_owned(),
     };
-    format!("launch {}: {} ms{pid}, alive {} ms, {end}", launch.number, launch.launch_ms, launch.alive_ms)
+    format!(
+        "launch {}: started in {} ms{pid}, alive for {} ms, {end}",
+        launch.number, launch.launch_ms, launch.alive_ms
+    )
 }
 
 fn explain(answer: &Explanation) -> String {

@@ -56,16 +56,18 @@ fn list(page: &Page<PhoneView>) -> String {
         &["name", "battery", "iOS", "model"],
         rows,
     );
-    if page.items.iter().any(|phone| phone.facts.simulated) {
-        text.push_str("\n(simulated phones)");
+    let simulated = page.items.iter().filter(|phone| phone.facts.simulated).count();
+    if simulated > 0 {
+        text.push_str(&format!("\n({simulated} of {} simulated)", page.items.len()));
     }
     text
 }
 
 fn battery(phone: &PhoneView) -> String {
     phone.facts.battery.as_ref().map_or_else(String::new, |battery| {
-        let charging = if battery.charging { "+" } else { "" };
-        let heat = battery.temperature_celsius.map(|celsius| format!(" {celsius:.0} °C")).unwrap_or_default();
+        let charging = if battery.charging { ", charging" } else { "" };
+        let heat =
+            battery.temperature_celsius.map(|celsius| format!(", {celsius:.0} °C")).unwrap_or_default();
         format!("{} %{charging}{heat}", battery.level_percent)
     })
 }
@@ -73,7 +75,7 @@ fn battery(phone: &PhoneView) -> String {
 fn doing(phone: &PhoneView) -> String {
     match &phone.progress {
         Some(progress) => {
-            format!("{}: {} {} % {}", phone.reason, progress.step, progress.percent, progress.note)
+            format!("{}, {}", phone.reason, crate::output::progress(progress))
         }
         None => phone.reason.clone(),
     }

@@ -28,8 +28,8 @@ pub(super) async fn store(context: &Context, command: StoreCommand) -> Result<Ex
     let mut daemon = Command::new(beside("holdfastd")?);
     daemon.arg("--config").arg(config).arg("store").arg(verb).arg(file);
     // Its complaints go straight to standard error; what it did is this command's data.
-    let output =
-        daemon.stderr(Stdio::inherit()).output().await.map_err(|cause| cannot_run("holdfastd", cause))?;
+    let running = daemon.stdout(Stdio::piped()).spawn().map_err(|cause| cannot_run("holdfastd", cause))?;
+    let output = running.wait_with_output().await.map_err(|cause| cannot_run("holdfastd", cause))?;
     match output.status.code() {
         Some(0) => {
             let done = Done { done: String::from_utf8_lossy(&output.stdout).trim_end().to_owned() };

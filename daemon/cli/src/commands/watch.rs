@@ -56,10 +56,12 @@ async fn follow(context: &Context, ids: &[JobId]) -> Result<Vec<JobView>, Failur
     let mut lines = Lines::new(ids);
     let mut changes = None;
     let mut away = Duration::ZERO;
+    let mut told = false;
     loop {
         match look(context, ids).await {
             Ok(jobs) => {
                 away = Duration::ZERO;
+                told = false;
                 lines.draw(&jobs);
                 if jobs.iter().all(|job| matches!(job.state, JobState::Ended { .. })) {
                     lines.finish();
@@ -71,13 +73,13 @@ async fn follow(context: &Context, ids: &[JobId]) -> Result<Vec<JobView>, Failur
             Err(Failure::Unreachable { .. } | Failure::Problem { status: 502..=504, .. })
                 if away < AWAY_MAX =>
             {
-                if away.is_zero() {
+                if !told {
                     let server = context.client.server();
                     lines.say(&format!("the daemon at {server} does not answer; waiting for it"));
+                    told = true;
                 }
                 changes = None;
             }
-
             Err(failure) => return Err(failure),
         }
         if changes.is_none() {

@@ -1,0 +1,138 @@
+//! What every command prints, as text and as JSON, read by a person before it is kept.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+#[expect(dead_code, reason = "this program starts nothing that it does not wait for")]
+mod support;
+
+use support::farm::{Farm, page};
+use support::{Ran, StandIn};
+
+/// Runs commands against one farm and shows what each printed.
+fn shown(commands: &[&[&str]]) -> String {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    let shown = commands.iter().map(|words| {
+        let Ran { code, stdout, stderr } = standin.run(words);
+        assert_eq!((code, stderr.as_str()), (0, ""), "{words:?} prints data, and nothing else");
+        format!("$ holdfast {}\n{}", words.join(" "), farm.settled(&stdout))
+    });
+    shown.collect::<Vec<_>>().join("\n")
+}
+
+const BUSY: &str = "00008110-000A2D8E3C41801E";
+const HOT: &str = "00008030-001C1D2E3F40802E";
+
+#[test]
+fn builds() {
+    insta::assert_snapshot!(shown(&[&["build", "list"], &["build", "describe", "ABAB"]]));
+}
+
+#[test]
+fn jobs() {
+    insta::assert_snapshot!(shown(&[
+        &["job", "list"],
+        &["job", "describe", "J3"],
+        &["job", "describe", "J17"],
+        &["job", "describe", "J18"],
+        &["job", "explain", "J18"],
+        &["job", "cancel", "J18"],
+        &["job", "submit", "--class", "baseline", "--build", "abab", "--case", "cold-launch"],
+    ]));
+}
+
+#[test]
+fn phones() {
+    insta::assert_snapshot!(shown(&[
+        &["phone", "list"],
+        &["phone", "describe", BUSY],
+        &["phone", "quarantine", HOT, "--reason", "swollen"],
+        &["phone", "release", HOT],
+    ]));
+}
+
+#[test]
+fn racks_cases_and_crashes() {
+    insta::assert_snapshot!(shown(&[
+        &["rack", "list"],
+        &["case", "list"],
+        &["crash", "list"],
+        &["crash", "show", "cdcd"],
+        &["crash", "raw", "cdcd"],
+    ]));
+}
+
+#[test]
+fn documents_for_programs() {
+    insta::assert_snapshot!(shown(&[
+        &["build", "list", "--json"],
+        &["job", "list", "--json"],
+        &["job", "explain", "J18", "--json"],
+        &["phone", "list", "--json"],
+        &["rack", "list", "--json"],
+        &["case", "list", "--json"],
+        &["crash", "list", "--json"],
+        &["crash", "show", "cdcd", "--json"],
+    ]));
+}
+
+#[test]
+fn empty_lists_say_what_to_do_next() {
+    let standin = StandIn::start();
+    let nouns = ["build", "job", "phone", "rack", "case", "crash"];
+    let lines = nouns.map(|noun| {
+        let plural = if noun == "crash" { "crashes".to_owned() } else { format!("{noun}s") };
+        standin.tell(&format!("GET /api/v1/{plural}"), 200, &page(Vec::<u8>::new(), None));
+        let json = standin.run(&[noun, "list", "--json"]).stdout;
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json, serde_json::json!({ "items": [], "next_cursor": null }), "{noun}");
+        standin.run(&[noun, "list"]).stdout
+    });
+    insta::assert_snapshot!(lines.concat());
+}
+
+#[test]
+fn the_doctor_names_what_is_wrong_and_its_mend() {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    let silent = holdfast_wire::api::RackView { online: false, ..farm.rack() };
+    standin.tell("GET /api/v1/racks", 200, &page(vec![silent], None));
+    let ran = standin.run(&["doctor"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
+    let checkup: Vec<&str> = ran
+        .stdout
+        .lines()
+        // How far the clocks differ and whether this machine is a rack are matters of the moment.
+        .filter(|line| !line.contains("clock") && !line.contains("usbmuxd"))
+        .collect();
+    let checkup = checkup.join("\n").replace(&standin.address.to_string(), "<address>");
+    insta::assert_snapshot!(checkup);
+    let clock: Vec<&str> = ran.stdout.lines().filter(|line| line.contains("clock")).collect();
+    assert!(clock[0].starts_with("ok ") && clock[0].ends_with(" ms"), "{clock:?}");
+
+    let json = standin.run(&["doctor", "--json"]);
+    let found: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    assert_eq!((json.code, &found[2]["what"], &found[2]["state"]), (1, &"racks".into(), &"bad".into()));
+}
+
+#[test]
+fn help_shows_every_noun_and_every_exit_code() {
+    let standin = StandIn::start();
+    // The address of the stand-in is the environment's; help shows it.
+    let help = standin.run(&["--help"]).stdout.replace(&standin.address.to_string(), "<address>");
+    insta::assert_snapshot!(help);
+}
+
+#[test]
+fn shells_get_completions_that_know_the_nouns() {
+    let standin = StandIn::start();
+    for shell in ["bash", "zsh", "fish"] {
+        let ran =
+            support::run(support::program(env!("CARGO_BIN_EXE_holdfast").as_ref(), &["completions", shell]));
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{shell}");
+        for word in ["build", "job", "phone", "rack", "crash", "quarantine", "explain"] {
+            assert!(ran.stdout.contains(word), "{shell} does not complete {word}");
+        }
+    }
+    assert_eq!(standin.asked(), [], "completions ask no daemon");
+}
