@@ -183,7 +183,7 @@ fn a_submission_says_what_was_typed() {
     let (standin, farm) = (StandIn::start(), Farm::new());
     farm.fill(&standin);
     let words = "job submit --class special --build abab --case cold-launch --case scroll --model iPhone14,5 --os-min \
-                 16 --os-max 17.1 --label lab-a --rack rack-1 --priority -3 --owner anna --idempotency-key ci-77";
+                 16 --os-max 17.1 --label lab-a --rack rack-1 --priority -3 --owner chat-team --idempotency-key ci-77";
     let Ran { code, .. } = standin.run(&words.split_whitespace().collect::<Vec<_>>());
     let asked = standin.asked();
     assert_eq!((code, asked[0].what.as_str()), (0, "GET /api/v1/builds/abab"));
@@ -198,7 +198,7 @@ fn a_submission_says_what_was_typed() {
             "models": ["iPhone14,5"], "os_min": "16", "os_max": "17.1", "labels": ["lab-a"], "rack": "rack-1",
         },
         "priority": -3,
-        "owner": "anna",
+        "owner": "chat-team",
     });
     assert_eq!(body, expected);
 }

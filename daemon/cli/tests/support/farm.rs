@@ -317,7 +317,7 @@ fn spec() -> JobSpec {
         cases: vec![case()],
         requirements: Requirements::default(),
         priority: 0,
-        owner: Some("anna".parse().unwrap()),
+        owner: Some("chat-team".parse().unwrap()),
         start_by: None,
     }
 }
