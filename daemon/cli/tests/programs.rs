@@ -7,12 +7,29 @@ mod support;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use support::Ran;
 use tempfile::TempDir;
 
+/// One at a time: a program that is being written cannot be run, and a child that another test starts meanwhile
+/// holds it open for writing until it runs its own.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A folder with the program and scripts beside it, which becomes the working folder.
-fn installed(scripts: &[(&str, &str)]) -> TempDir {
+struct Installed {
+    folder: TempDir,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Installed {
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+fn installed(scripts: &[(&str, &str)]) -> Installed {
+    let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(env!("CARGO_BIN_EXE_holdfast"), folder.path().join("holdfast")).unwrap();
     for (name, script) in scripts {
@@ -23,7 +40,7 @@ fn installed(scripts: &[(&str, &str)]) -> TempDir {
     std::fs::write(folder.path().join("holdfastd.yaml"), "listen: 127.0.0.1:0\n").unwrap();
     std::fs::write(folder.path().join("agent.yaml"), "rack: rack-1\n").unwrap();
     std::fs::write(folder.path().join("else.yaml"), "colour: red\n").unwrap();
-    folder
+    Installed { folder, _alone: alone }
 }
 
 fn holdfast(folder: &Path, words: &[&str]) -> Ran {
