@@ -27,9 +27,9 @@ pub use ended::{Cause, EndedBy};
 pub use kind::Kind;
 pub use moment::Moment;
 pub use read::read;
-pub use render::render_text;
+pub use render::{Fate, fate, render_text};
 pub use report::{
     ApplicationInfo, Exception, Frame, Image, Jetsam, JetsamProcess, LaunchPhase, Report, Resource,
     Termination, Thread, UncaughtException,
 };
-pub use summary::{Summary, summary};
+pub use summary::{Summary, place, summary};

@@ -149,7 +149,11 @@ fn write_stacks(page: &mut String, report: &Report) -> std::fmt::Result {
         return fold(page, &report.threads, None, report.images.len());
     };
     writeln!(page)?;
-    writeln!(page, "thread {}{} {}", crashed.index, thread_title(crashed), fate(report))?;
+    let fate = match fate(report) {
+        Fate::Crashed => "crashed",
+        Fate::Blamed => "was blamed",
+    };
+    writeln!(page, "thread {}{} {fate}", crashed.index, thread_title(crashed))?;
     write_frames(page, &crashed.frames)?;
     fold(page, &report.threads, Some(crashed.index), report.images.len())
 }
@@ -191,8 +195,18 @@ fn fold(page: &mut String, threads: &[Thread], shown: Option<u32>, images: usize
     Ok(())
 }
 
-/// A process that was ended from outside was merely somewhere.
-fn fate(report: &Report) -> &'static str {
+/// What is said of the thread that a report names. A process that was ended from outside was merely somewhere, so its
+/// thread was blamed and did not crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// It crashed.
+    Crashed,
+    /// It was named without being guilty.
+    Blamed,
+}
+
+/// The fate of the thread that a report names.
+pub fn fate(report: &Report) -> Fate {
     match report.ended_by.cause {
         Cause::Watchdog { .. }
         | Cause::Terminated { .. }
@@ -200,7 +214,7 @@ fn fate(report: &Report) -> &'static str {
         | Cause::ResourceLimit { .. }
         | Cause::Thermal
         | Cause::Hang
-        | Cause::NothingEnded => "was blamed",
+        | Cause::NothingEnded => Fate::Blamed,
         Cause::LibraryMissing { .. }
         | Cause::SymbolMissing { .. }
         | Cause::LoaderFailed
@@ -212,7 +226,7 @@ fn fate(report: &Report) -> &'static str {
         | Cause::Exception { .. }
         | Cause::KernelPanic
         | Cause::ForcedReset
-        | Cause::Unknown => "crashed",
+        | Cause::Unknown => Fate::Crashed,
     }
 }
 

@@ -81,7 +81,7 @@ pub(crate) fn titled(title: &str, words: &str) -> String {
 }
 
 /// `symbol + 12 (file:line)`, else `+ offset` in the image, else the address.
-pub(crate) fn place(frame: &Frame) -> String {
+pub fn place(frame: &Frame) -> String {
     let Some(symbol) = &frame.symbol else {
         return match (frame.offset, frame.address) {
             (Some(offset), _) => format!("+ 0x{offset:x}"),

@@ -2,8 +2,8 @@
 //! marked; other threads and images are folded, the bytes are a link away.
 
 use holdfast_crash::{
-    ApplicationInfo, Cause, Exception, Frame as StackFrame, Image, Jetsam, JetsamProcess, Report,
-    Termination, Thread,
+    ApplicationInfo, Exception, Fate, Frame as StackFrame, Image, Jetsam, JetsamProcess, Report, Termination,
+    Thread, fate, place,
 };
 use holdfast_wire::time::Time;
 use maud::{Markup, html};
@@ -199,36 +199,11 @@ fn stacks(report: &Report) -> Markup {
         }
         @if let Some(thread) = report.crashed() {
             section.list #crashed {
-                h2 { (fate(report)) " thread: " (thread_title(thread)) }
+                h2 { (match fate(report) { Fate::Crashed => "Crashed", Fate::Blamed => "Blamed" }) " thread: " (thread_title(thread)) }
                 p.quiet { "Frames of the app itself are marked with " span.mark { "▸" } "." }
                 (frames(&thread.frames, MAIN_FRAMES_MAX))
             }
         }
-    }
-}
-
-/// A process that was ended from outside was merely somewhere: its thread is named without being guilty.
-fn fate(report: &Report) -> &'static str {
-    match report.ended_by.cause {
-        Cause::Watchdog { .. }
-        | Cause::Terminated { .. }
-        | Cause::OutOfMemory { .. }
-        | Cause::ResourceLimit { .. }
-        | Cause::Thermal
-        | Cause::Hang
-        | Cause::NothingEnded => "Blamed",
-        Cause::LibraryMissing { .. }
-        | Cause::SymbolMissing { .. }
-        | Cause::LoaderFailed
-        | Cause::PrivacyKeyMissing { .. }
-        | Cause::CodeSigning
-        | Cause::ObjectiveCException { .. }
-        | Cause::RuntimeFailure { .. }
-        | Cause::BadAccess { .. }
-        | Cause::Exception { .. }
-        | Cause::KernelPanic
-        | Cause::ForcedReset
-        | Cause::Unknown => "Crashed",
     }
 }
 
@@ -255,24 +230,6 @@ fn frames(frames: &[StackFrame], limit: usize) -> Markup {
             @if frames.len() > limit { p.empty { "and " (frames.len() - limit) " more frames" } }
         }
     }
-}
-
-/// `symbol + 12 (file:line)`, else `+ offset` in the image, else the address.
-fn place(frame: &StackFrame) -> String {
-    let Some(symbol) = &frame.symbol else {
-        return match (frame.offset, frame.address) {
-            (Some(offset), _) => format!("+ 0x{offset:x}"),
-            (None, Some(address)) => format!("0x{address:x}"),
-            (None, None) => "?".to_owned(),
-        };
-    };
-    let offset = frame.symbol_offset.map(|offset| format!(" + {offset}")).unwrap_or_default();
-    let source = match (&frame.file, frame.line) {
-        (Some(file), Some(line)) => format!(" ({file}:{line})"),
-        (Some(file), None) => format!(" ({file})"),
-        (None, _) => String::new(),
-    };
-    format!("{symbol}{offset}{source}")
 }
 
 fn other_threads(report: &Report) -> Markup {
