@@ -48,7 +48,7 @@ struct head {
 enum { IGNORED = 0, TRACKED = 1, MARKS = 2 };
 
 static unsigned char fds[FDS_MAX];
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_mutex_t lock = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
 static char root[PATH_MAX];
 static size_t root_bytes;
 static char marks[PATH_MAX];
@@ -95,6 +95,10 @@ __attribute__((constructor)) static void begin(void) {
     }
     record(OP_START, 0, 0, 0, NULL, 0, NULL, 0);
 }
+
+/* The end of a process stops its other threads in the middle of a write, of the log too: the lock is taken
+ * and kept, so that the log ends with a whole record and says all that the disk has. */
+__attribute__((destructor)) static void end(void) { pthread_mutex_lock(&lock); }
 
 static int kind(int fd) { return fd >= 0 && fd < FDS_MAX ? fds[fd] : IGNORED; }
 
