@@ -421,6 +421,13 @@ impl<P: Phone> PhoneTask<P> {
                 self.pending.take_if(|(lease, _)| *lease <= through);
                 if running.is_some_and(|lease| lease <= through) { vec![Event::Revoked] } else { Vec::new() }
             }
+            Order::Yield { lease, .. } => {
+                if running == Some(lease) {
+                    vec![Event::Revoked]
+                } else {
+                    Vec::new()
+                }
+            }
             Order::Run { lease, .. } if lease <= self.memory.lease => {
                 if lease < self.memory.lease {
                     tracing::warn!(phone = %self.memory.phone, %lease, newest = %self.memory.lease, "an older lease is refused");

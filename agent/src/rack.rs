@@ -211,7 +211,7 @@ impl<F: Finder> Rack<F> {
         for refused in reply.refused {
             self.shared.outbox.refuse(refused.id, refused.reason).await;
         }
-        for PhoneOrder { phone, order } in reply.orders {
+        for PhoneOrder { phone, order, next: _ } in reply.orders {
             self.ensure(&phone);
             if let (Order::Run { lease, work }, Some(entry)) = (&order, self.phones.get_mut(&phone))
                 && *lease > entry.lease

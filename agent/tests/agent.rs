@@ -56,7 +56,7 @@ impl Farm {
 fn blame(report: &AttemptReport) -> Option<Blame> {
     match &report.end {
         AttemptEnd::Failed { blame, .. } => Some(*blame),
-        AttemptEnd::Passed | AttemptEnd::Revoked => None,
+        AttemptEnd::Passed | AttemptEnd::Revoked | AttemptEnd::Yielded { .. } => None,
     }
 }
 

@@ -89,6 +89,7 @@ impl Talk {
             phones_version: voice.version,
             phones: changed.take(PHONES_PER_RACK_MAX).map(|(_, report)| report.clone()).collect(),
             held: voice.held.clone(),
+            idle: Vec::new(),
             entries: ready.to_vec(),
             progress: voice.progress.clone(),
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),

@@ -52,7 +52,7 @@ type Operation = Pin<Box<dyn Future<Output = Done> + Send>>;
 /// Performs the steps of one attempt.
 pub(super) struct Hands {
     shared: Arc<Shared>,
-    build: BuildIdentity,
+    build: Arc<BuildIdentity>,
     part: watch::Sender<u8>,
     cached: Option<CachedBuild>,
     bytes: Option<PathBuf>,
@@ -60,7 +60,7 @@ pub(super) struct Hands {
 
 impl Hands {
     pub(super) fn new(shared: Arc<Shared>, work: &Work, part: watch::Sender<u8>) -> Self {
-        Self { shared, build: work.build.clone(), part, cached: None, bytes: None }
+        Self { shared, build: Arc::clone(&work.build), part, cached: None, bytes: None }
     }
 
     pub(super) fn build(&self) -> &BuildIdentity {
@@ -82,7 +82,7 @@ impl Hands {
                 Box::pin(async move { answer(phone.facts().await, |facts| Event::Checked(Box::new(facts))) })
             }
             Step::ListCrashes => Box::pin(async move { answer(phone.crash_files().await, Event::Listed) }),
-            Step::Fetch => Box::pin(fetch(shared, self.build.clone(), self.part.clone())),
+            Step::Fetch => Box::pin(fetch(shared, Arc::clone(&self.build), self.part.clone())),
             Step::Install => self.install(phone),
             Step::Launch { arguments, environment, timeout } => {
                 let bundle_id = self.build.bundle_id.clone();
@@ -230,7 +230,7 @@ pub(super) fn note_app(facts: &mut Option<PhoneFacts>, build: &BuildIdentity) {
     }
 }
 
-async fn fetch(shared: Arc<Shared>, build: BuildIdentity, part: watch::Sender<u8>) -> Done {
+async fn fetch(shared: Arc<Shared>, build: Arc<BuildIdentity>, part: watch::Sender<u8>) -> Done {
     let progress = move |percent| tell_part(&part, percent);
     match shared.cache.get(&build, &progress).await {
         Ok(cached) => Done { event: Event::Fetched, file: None, pulled: Some(Left::Build(cached)) },

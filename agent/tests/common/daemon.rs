@@ -116,7 +116,14 @@ impl Daemon {
         let run = CaseRun::Launch { launches, stay_ms: 10, launch_timeout_ms: 200, arguments: Vec::new() };
         let case = Case { name: "cold".parse().unwrap(), owner: "team".parse().unwrap(), run };
         let attempt = attempt.parse().unwrap();
-        Work { attempt, class: JobClass::Crash, build, cases: vec![case], limit_ms: 60_000 }
+        Work {
+            attempt,
+            class: JobClass::Crash,
+            build: Arc::new(build),
+            cases: Arc::new(vec![case]),
+            limit_ms: 60_000,
+            with: Vec::new(),
+        }
     }
 
     pub(crate) fn report(&self, attempt: &str) -> Option<AttemptReport> {
@@ -166,7 +173,9 @@ fn orders_since(daemon: &Daemon, request: &SyncRequest) -> Vec<PhoneOrder> {
         let is_known = request.daemon_start.as_ref().is_some_and(|start| start.as_str() == heard.start);
         let since = if is_known { request.orders_seen.0 } else { 0 };
         let newer = heard.orders.iter().filter(|(_, (version, _))| *version > since);
-        newer.map(|(phone, (_, order))| PhoneOrder { phone: phone.clone(), order: order.clone() }).collect()
+        newer
+            .map(|(phone, (_, order))| PhoneOrder { phone: phone.clone(), order: order.clone(), next: None })
+            .collect()
     })
 }
 

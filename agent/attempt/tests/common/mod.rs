@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_attempt::{
@@ -41,9 +42,10 @@ impl Play {
         let work = Work {
             attempt: "J7.1".parse().unwrap(),
             class: JobClass::Crash,
-            build,
-            cases: vec![case],
+            build: Arc::new(build),
+            cases: Arc::new(vec![case]),
             limit_ms: 3_600_000,
+            with: Vec::new(),
         };
         Self {
             brief: Brief {
@@ -187,6 +189,9 @@ fn finish_words(finished: &Finished) -> String {
         AttemptEnd::Passed => "passed".to_owned(),
         AttemptEnd::Failed { blame, step, .. } => format!("failed {blame} {step}"),
         AttemptEnd::Revoked => "revoked".to_owned(),
+        AttemptEnd::Yielded { cases_done, failure } => {
+            format!("yielded {cases_done}{}", if failure.is_some() { " failed" } else { "" })
+        }
     };
     let left = match finished.phone {
         PhoneLeft::Clean => "clean",
