@@ -38,7 +38,8 @@ impl Scheduler {
         phone.record.last_lease = lease;
         phone.record.hold = Some(Hold { attempt, phase: HoldPhase::Active { deadline } });
         let record = Arc::make_mut(job);
-        record.state = JobState::Running { attempt: number, phone: pairing.phone.clone() };
+        record.state =
+            JobState::Running { attempt: number, phone: pairing.phone.clone(), others: Vec::new() };
         record.attempts.push(AttemptRecord {
             phone: pairing.phone.clone(),
             rack: phone.record.rack.clone(),
@@ -121,6 +122,7 @@ pub(crate) fn order_of(
                     build: job.spec.build.clone(),
                     cases: job.spec.cases.clone(),
                     limit_ms: u64::try_from(deadline.since(now).as_millis()).unwrap_or(u64::MAX),
+                    with: Vec::new(),
                 }),
             },
         },

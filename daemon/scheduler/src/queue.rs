@@ -25,7 +25,7 @@ impl Shape {
     pub(crate) fn of(job: &JobRecord) -> Self {
         Self {
             class: job.spec.class,
-            requirements: job.spec.requirements.clone(),
+            requirements: (*job.spec.requirements).clone(),
             // A build whose minimum cannot be read is left to the phone's own judgement at install.
             build_minimum_os: job.spec.build.minimum_os.as_ref().and_then(|text| text.parse().ok()),
         }

@@ -39,7 +39,7 @@ impl Scheduler {
                 })
             }
             // Nobody took the job back, so it goes on waiting.
-            AttemptEnd::Revoked => None,
+            AttemptEnd::Revoked | AttemptEnd::Yielded { .. } => None,
         };
         let worn_out = record.attempts.len() >= ATTEMPTS_MAX;
         let outcome = outcome.or_else(|| {
@@ -89,7 +89,9 @@ impl Scheduler {
                     });
                 }
             }
-            AttemptEnd::Failed { blame: Blame::Rack | Blame::Farm, .. } | AttemptEnd::Revoked => {}
+            AttemptEnd::Failed { blame: Blame::Rack | Blame::Farm, .. }
+            | AttemptEnd::Revoked
+            | AttemptEnd::Yielded { .. } => {}
         }
     }
 }

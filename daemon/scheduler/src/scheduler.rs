@@ -168,7 +168,7 @@ impl Scheduler {
 
     fn job_cancelled(&mut self, now: Time, id: JobId, out: &mut Vec<Decision>) {
         let Some(job) = self.jobs.get_mut(&id) else { return };
-        if let JobState::Running { attempt, phone } = job.state.clone() {
+        if let JobState::Running { attempt, phone, others: _ } = job.state.clone() {
             let attempt = AttemptId { job: id, number: attempt };
             close(Arc::make_mut(job), attempt, unreported(AttemptEnd::Revoked, now));
             self.release(now, &phone, out);
@@ -402,14 +402,15 @@ impl Scheduler {
                 continue;
             };
             let running = self.jobs.get(&attempt.job).is_some_and(|job| {
-                job.state == JobState::Running { attempt: attempt.number, phone: udid.clone() }
+                job.state
+                    == JobState::Running { attempt: attempt.number, phone: udid.clone(), others: Vec::new() }
             });
             if !running {
                 return Err(RestoreError::Hold { phone: udid.clone(), attempt: *attempt });
             }
         }
         for (id, job) in &self.jobs {
-            let JobState::Running { attempt, phone } = &job.state else { continue };
+            let JobState::Running { attempt, phone, others: _ } = &job.state else { continue };
             let expected = AttemptId { job: *id, number: *attempt };
             let held = self.fleet.phones.get(phone).and_then(|phone| phone.record.hold.as_ref());
             let counts = |hold: &Hold| hold.attempt == expected && hold.phase != HoldPhase::Releasing;

@@ -9,6 +9,9 @@ use crate::id::{CaseName, Owner};
 /// Launches in one case, at most: a case must end within a lease.
 pub const LAUNCHES_MAX: u32 = 1_000;
 
+/// A cold launch with the end of the app, as it usually goes, milliseconds.
+const USUAL_LAUNCH_MS: u64 = 2_000;
+
 /// A case, as configuration or a job gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,6 +61,15 @@ impl Case {
             CaseRun::Launch { launches, stay_ms, launch_timeout_ms, .. } => {
                 Duration::from_millis((stay_ms + launch_timeout_ms).saturating_mul(u64::from(*launches)))
             }
+        }
+    }
+
+    /// How long the run takes when all goes well.
+    pub fn usual_duration(&self) -> Duration {
+        match &self.run {
+            CaseRun::Launch { launches, stay_ms, .. } => Duration::from_millis(
+                stay_ms.saturating_add(USUAL_LAUNCH_MS).saturating_mul(u64::from(*launches)),
+            ),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,6 +52,7 @@ fn name(what: &'static str, text: &str) -> Result<String, IdError> {
     }
 }
 
+// Names are shared, not copied: one phone's name stands in its record, its orders and every picture of the farm.
 macro_rules! name_id {
     ($(#[$doc:meta])* $type:ident, $what:literal) => {
         $(#[$doc])*
@@ -58,7 +60,7 @@ macro_rules! name_id {
         #[serde(try_from = "String", into = "String")]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
-        pub struct $type(String);
+        pub struct $type(Arc<str>);
 
         impl $type {
             /// The text of the id.
@@ -70,7 +72,7 @@ macro_rules! name_id {
         impl FromStr for $type {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
-                name($what, text).map(Self)
+                name($what, text).map(|text| Self(text.into()))
             }
         }
 
@@ -83,7 +85,7 @@ macro_rules! name_id {
 
         impl From<$type> for String {
             fn from(id: $type) -> String {
-                id.0
+                id.0.as_ref().to_owned()
             }
         }
 
@@ -105,6 +107,10 @@ name_id!(/// One thing to run on a phone.
     CaseName, "case name");
 name_id!(/// Who answers for a case or a job: a team or a person's short name.
     Owner, "owner");
+name_id!(/// What compares two builds on one phone: a branch and its merge-base, say.
+    CompareName, "name of a comparison");
+name_id!(/// A job that is submitted by the calendar.
+    ScheduleName, "schedule name");
 name_id!(/// A word that an operator gave to a phone.
     Label, "label");
 name_id!(/// An app's bundle identifier.

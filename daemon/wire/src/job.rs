@@ -1,10 +1,13 @@
 //! Jobs: what is asked for, by whom, in which class, under which requirements.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::build::BuildIdentity;
 use crate::case::Case;
-use crate::id::{Label, Owner, PoolName, RackId, Udid};
+use crate::id::{BlobHash, CompareName, Label, Owner, PoolName, RackId, Udid};
 use crate::outcome::Blame;
 use crate::phone::{OsVersion, PhoneFacts};
 use crate::time::Time;
@@ -151,24 +154,60 @@ impl Requirements {
     }
 }
 
-/// A job whose every part has been checked: the build exists, the cases are good, the numbers are in range.
+/// Phones that one job may need at once, at most.
+pub const PHONES_PER_JOB_MAX: u16 = 16;
+
+/// A job whose every part has been checked: the build exists, the cases are good, the numbers are in range. What many
+/// jobs have in common is shared between them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct JobSpec {
     /// Who goes first.
     pub class: JobClass,
     /// What is tested.
-    pub build: BuildIdentity,
+    #[cfg_attr(feature = "openapi", schema(value_type = BuildIdentity))]
+    pub build: Arc<BuildIdentity>,
     /// What is run, in this order.
-    pub cases: Vec<Case>,
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Case>))]
+    pub cases: Arc<Vec<Case>>,
     /// Which phones will do.
-    pub requirements: Requirements,
+    #[cfg_attr(feature = "openapi", schema(value_type = Requirements))]
+    pub requirements: Arc<Requirements>,
     /// Inside the class, higher goes first; 0 unless said.
     pub priority: i32,
     /// Who asked.
     pub owner: Option<Owner>,
     /// Not started by then, the job is expired.
     pub start_by: Option<Time>,
+    /// Phones that it needs at once, 1 to [`PHONES_PER_JOB_MAX`]; all of them begin together or none does.
+    #[serde(default = "one_phone", skip_serializing_if = "is_one_phone")]
+    pub phones: u16,
+    /// Jobs of one such name are compared with each other: they run on the very same phone, taking turns between
+    /// builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<CompareName>,
+    /// The hash of what is asked, when the submitter wants the same work done only once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>))]
+    pub content: Option<Box<BlobHash>>,
+}
+
+fn one_phone() -> u16 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_one_phone(phones: &u16) -> bool {
+    *phones == 1
+}
+
+impl JobSpec {
+    /// How long the job is expected to hold a phone when nothing is known of earlier runs: the cases as they are
+    /// meant to go, and a minute for everything around them.
+    pub fn usual_duration(&self) -> Duration {
+        let cases: Duration = self.cases.iter().map(Case::usual_duration).sum();
+        cases.saturating_add(Duration::from_secs(60))
+    }
 }
 
 /// Where a job stands.
@@ -178,12 +217,15 @@ pub struct JobSpec {
 pub enum JobState {
     /// Waits for a phone.
     Queued,
-    /// One attempt holds a phone.
+    /// One attempt holds a phone; of a job that needs several phones, one attempt on each.
     Running {
-        /// Which attempt, by its number.
+        /// Which attempt, by its number; the first of them when there are several.
         attempt: u32,
         /// The phone it holds.
         phone: Udid,
+        /// The others, when the job needs several phones at once.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        others: Vec<Member>,
     },
     /// It is over; this never changes again.
     Ended {
@@ -192,6 +234,16 @@ pub enum JobState {
         /// When.
         at: Time,
     },
+}
+
+/// One of the attempts of a job that runs on several phones at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Member {
+    /// Which attempt, by its number.
+    pub attempt: u32,
+    /// The phone it holds or held.
+    pub phone: Udid,
 }
 
 /// How a job ended.

@@ -144,6 +144,13 @@ pub enum AttemptEnd {
     },
     /// The daemon took the lease back.
     Revoked,
+    /// It gave its phone up to more urgent work, as it was told to; the cases that are done need not be run again.
+    Yielded {
+        /// Cases done in this attempt, from its first.
+        cases_done: u32,
+        /// Why one of them failed, for people; none when they all passed.
+        failure: Option<String>,
+    },
 }
 
 /// Everything an agent says of an attempt that is over. It waits in the outbox until the daemon has it on disk.

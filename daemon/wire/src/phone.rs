@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptId, BundleId, Label, Slot, Udid};
+use crate::id::{AttemptId, BundleId, Label, Owner, Slot, Udid};
 use crate::time::Time;
 
 /// An OS version: one to three numbers, `16`, `16.7`, `16.7.2`. Missing numbers count as 0 when ordered.
@@ -248,6 +248,13 @@ pub enum PhoneState {
         /// When it may try again.
         until: Option<Time>,
     },
+    /// A person has borrowed it; it gets no work.
+    Taken {
+        /// Who.
+        by: Owner,
+        /// When it comes back by itself; when somebody gives it back when none.
+        until: Option<Time>,
+    },
 }
 
 impl PhoneState {
@@ -264,6 +271,7 @@ impl PhoneState {
             Self::Recovering => "recovering",
             Self::NeedsHands => "needs_hands",
             Self::Quarantined { .. } => "quarantined",
+            Self::Taken { .. } => "taken",
         }
     }
 }

@@ -7,6 +7,8 @@
 //!
 //! Blobs go beside it: `PUT /agent/v1/blobs/{hash}` before the entry that names them, `GET` for builds.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::build::BuildIdentity;
@@ -19,7 +21,10 @@ use crate::phone::PhoneReport;
 use crate::time::Time;
 
 /// The protocol spoken here. A daemon answers every older one; a newer one is refused with both numbers named.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
+
+/// The first protocol in which an agent understands [`Order::Yield`]; an older one is told to rest.
+pub const PROTOCOL_WITH_YIELD: u32 = 2;
 
 /// Phones that one rack may report: four times the largest rack that one USB host was seen to carry.
 pub const PHONES_PER_RACK_MAX: usize = 256;
@@ -60,6 +65,10 @@ pub struct SyncRequest {
     pub phones: Vec<PhoneReport>,
     /// Every lease that the rack holds at this moment, running or being cleaned up.
     pub held: Vec<HeldLease>,
+    /// Phones that hold no lease and whose attempts have all been reported, with the last lease that each obeyed: a
+    /// lease up to this one that the daemon thinks is running has been lost.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub idle: Vec<IdlePhone>,
     /// What waits in the outbox, oldest first, at most [`ENTRIES_PER_SYNC_MAX`].
     pub entries: Vec<OutboxEntry>,
     /// Where running attempts stand; lost without harm.
@@ -78,6 +87,16 @@ pub struct HeldLease {
     pub lease: LeaseNumber,
     /// The attempt.
     pub attempt: AttemptId,
+}
+
+/// A phone on which nothing runs and of which nothing is left to report.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct IdlePhone {
+    /// The phone.
+    pub phone: Udid,
+    /// The last lease that it obeyed, or that it was told is over.
+    pub obeyed: LeaseNumber,
 }
 
 /// Something that must not be lost: it is said again until the daemon confirms it.
@@ -160,6 +179,20 @@ pub struct PhoneOrder {
     pub phone: Udid,
     /// What to do.
     pub order: Order,
+    /// What comes next, when the daemon knows already: begun as soon as the attempt that runs now is over and its
+    /// report is on the rack's disk, without asking. It is taken back by an order without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Staged>,
+}
+
+/// An attempt that is to be begun when the one before it is over. Its lease is the next after that one's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Staged {
+    /// The lease.
+    pub lease: LeaseNumber,
+    /// The work; its build is fetched ahead.
+    pub work: Box<Work>,
 }
 
 /// What a phone has to do.
@@ -179,6 +212,28 @@ pub enum Order {
         /// The work.
         work: Box<Work>,
     },
+    /// Give the phone up: the attempt under this lease ends with [`crate::outcome::AttemptEnd::Yielded`], at once or
+    /// after the case that runs. One that has not begun ends so with no case done. A lease that is over already is
+    /// left at that.
+    Yield {
+        /// The lease.
+        lease: LeaseNumber,
+        /// Its attempt.
+        attempt: AttemptId,
+        /// When.
+        when: YieldWhen,
+    },
+}
+
+/// When a phone is to be given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum YieldWhen {
+    /// After the case that runs now.
+    CaseDone,
+    /// Now: the case that runs is broken off, and will be run again from its beginning.
+    AtOnce,
 }
 
 /// The work of one attempt.
@@ -190,11 +245,16 @@ pub struct Work {
     /// Its job's class, for people.
     pub class: JobClass,
     /// The build to install.
-    pub build: BuildIdentity,
-    /// The cases to run, in this order.
-    pub cases: Vec<Case>,
+    #[cfg_attr(feature = "openapi", schema(value_type = BuildIdentity))]
+    pub build: Arc<BuildIdentity>,
+    /// The cases to run, in this order: those that an earlier attempt has done are left out.
+    #[cfg_attr(feature = "openapi", schema(value_type = Vec<Case>))]
+    pub cases: Arc<Vec<Case>>,
     /// How long the whole attempt may take, milliseconds; after that the daemon takes the lease back.
     pub limit_ms: u64,
+    /// The other phones of a job that needs several at once, this one left out; in the order of their attempts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<Udid>,
 }
 
 impl Work {

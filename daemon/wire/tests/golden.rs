@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
@@ -15,8 +16,8 @@ use holdfast_wire::outcome::{
 };
 use holdfast_wire::phone::{Battery, InstalledApp, Pairing, PhoneFacts, PhoneReport, Readiness, Storage};
 use holdfast_wire::sync::{
-    AttemptProgress, HeldLease, Order, OutboxEntry, OutboxItem, PROTOCOL, PhoneOrder, RefusedEntry,
-    SyncReply, SyncRequest, Version, Work,
+    AttemptProgress, HeldLease, IdlePhone, Order, OutboxEntry, OutboxItem, PROTOCOL, PhoneOrder,
+    RefusedEntry, Staged, SyncReply, SyncRequest, Version, Work, YieldWhen,
 };
 use holdfast_wire::time::Time;
 use serde::Serialize;
@@ -135,6 +136,7 @@ fn request() -> SyncRequest {
             lease: LeaseNumber(9),
             attempt: "J17.2".parse().unwrap(),
         }],
+        idle: vec![IdlePhone { phone: "00008110-0015609F7C746C69".parse().unwrap(), obeyed: LeaseNumber(4) }],
         entries: vec![
             entry("e1", OutboxItem::AttemptEnded { report: report() }),
             entry("e2", OutboxItem::CrashTaken { origin: origin() }),
@@ -153,8 +155,8 @@ fn reply() -> SyncReply {
     let work = Work {
         attempt: "J18.1".parse().unwrap(),
         class: JobClass::Baseline,
-        build: build(),
-        cases: vec![Case {
+        build: build().into(),
+        cases: Arc::new(vec![Case {
             name: "cold-launch".parse().unwrap(),
             owner: "launch-team".parse().unwrap(),
             run: CaseRun::Launch {
@@ -163,16 +165,32 @@ fn reply() -> SyncReply {
                 launch_timeout_ms: 30_000,
                 arguments: vec![],
             },
-        }],
+        }]),
         limit_ms: 900_000,
+        with: vec![],
     };
-    let order = |phone: &str, order| PhoneOrder { phone: phone.parse().unwrap(), order };
+    let order = |phone: &str, order| PhoneOrder { phone: phone.parse().unwrap(), order, next: None };
+    let staged = Staged {
+        lease: LeaseNumber(11),
+        work: Box::new(Work { attempt: "J19.1".parse().unwrap(), ..work.clone() }),
+    };
     SyncReply {
         daemon_start: "0102030405060708".parse().unwrap(),
         now: at(26),
         orders_version: Version(8),
         orders: vec![
-            order(UDID, Order::Run { lease: LeaseNumber(10), work: Box::new(work) }),
+            PhoneOrder {
+                next: Some(staged),
+                ..order(UDID, Order::Run { lease: LeaseNumber(10), work: Box::new(work) })
+            },
+            order(
+                "00008110-00112233445566EE",
+                Order::Yield {
+                    lease: LeaseNumber(3),
+                    attempt: "J20.1".parse().unwrap(),
+                    when: YieldWhen::CaseDone,
+                },
+            ),
             order("00008110-0015609F7C746C69", Order::Rest { through: LeaseNumber(4) }),
         ],
         phones_seen: Version(3),

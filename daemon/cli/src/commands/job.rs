@@ -166,6 +166,9 @@ fn describe(job: &JobView) -> String {
                 format!("failed in {step}, blames the {blame}: {reason}")
             }
             Some(AttemptEnd::Revoked) => "was revoked".to_owned(),
+            Some(AttemptEnd::Yielded { cases_done, .. }) => {
+                format!("gave its phone up to more urgent work after {cases_done} cases")
+            }
         };
         let took = attempt.ended_at.map_or_else(
             || format!("for {} so far", span(now().since(attempt.leased_at))),
