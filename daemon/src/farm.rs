@@ -14,6 +14,7 @@ use holdfast_wire::api::{Change, CrashView, Explanation};
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{BlobHash, BuildHash, JobId, RackId, Udid};
 use holdfast_wire::job::{JobSpec, JobState};
+use holdfast_wire::sync::PhoneOrder;
 use holdfast_wire::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -500,7 +501,10 @@ impl<S: Store> Loop<S> {
     fn act(&mut self, decisions: &[Decision]) {
         for decision in decisions {
             match decision {
-                Decision::Order { rack, phone, order } => self.orders.set(rack, phone.clone(), order.clone()),
+                Decision::Order { rack, phone, order } => {
+                    let order = PhoneOrder { phone: phone.clone(), order: order.clone(), next: None };
+                    self.orders.set(rack, order);
+                }
                 Decision::WakeAt(at) => self.wake_at = Some(*at),
                 Decision::SaveJob(_)
                 | Decision::SavePhone(_)

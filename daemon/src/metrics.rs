@@ -131,6 +131,7 @@ fn attempts(registry: &mut Registry, snapshot: &Snapshot) {
                 AttemptEnd::Passed => ("passed", ""),
                 AttemptEnd::Failed { blame, .. } => ("failed", blame.as_str()),
                 AttemptEnd::Revoked => ("revoked", ""),
+                AttemptEnd::Yielded { .. } => ("yielded", ""),
             };
             ends.get_or_create(&[("outcome", outcome.to_owned()), ("blame", blame.to_owned())]).inc();
             durations.observe(ended.at.since(attempt.leased_at).as_secs_f64());

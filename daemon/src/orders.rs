@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use holdfast_wire::id::{RackId, Udid};
-use holdfast_wire::sync::{Order, PhoneOrder, Version};
+use holdfast_wire::id::{LeaseNumber, RackId, Udid};
+use holdfast_wire::sync::{Order, PROTOCOL_WITH_YIELD, PhoneOrder, Version, Work, YieldWhen};
 use tokio::sync::watch;
 
 /// The orders of every rack. Cheap to clone.
@@ -18,7 +18,17 @@ pub struct Orders {
 #[derive(Debug, Clone, Default)]
 pub struct RackOrders {
     version: Version,
-    phones: BTreeMap<Udid, (Version, Order)>,
+    phones: BTreeMap<Udid, Obeyed>,
+}
+
+/// What one phone obeys.
+#[derive(Debug, Clone)]
+struct Obeyed {
+    /// When it was ordered.
+    version: Version,
+    order: PhoneOrder,
+    /// The last run order: an agent that does not know of yielding is told that one while the case goes on.
+    run: Option<(LeaseNumber, Box<Work>)>,
 }
 
 impl RackOrders {
@@ -27,27 +37,53 @@ impl RackOrders {
         self.version
     }
 
-    /// Those that changed after `seen`; all of them after version 0.
-    pub fn since(&self, seen: Version) -> Vec<PhoneOrder> {
-        let newer = self.phones.iter().filter(|(_, (version, _))| *version > seen);
-        newer.map(|(phone, (_, order))| PhoneOrder { phone: phone.clone(), order: order.clone() }).collect()
+    /// Those that changed after `seen`, all of them after version 0, in the words of the agent's protocol.
+    pub fn since(&self, seen: Version, protocol: u32) -> Vec<PhoneOrder> {
+        let newer = self.phones.values().filter(|obeyed| obeyed.version > seen);
+        newer
+            .map(|obeyed| if protocol < PROTOCOL_WITH_YIELD { obeyed.plain() } else { obeyed.order.clone() })
+            .collect()
+    }
+}
+
+impl Obeyed {
+    /// The order for an agent that knows neither yields nor staged attempts: it goes on to the end of its work, or
+    /// loses it, and the next attempt is ordered when it has said that this one is over.
+    fn plain(&self) -> PhoneOrder {
+        let order = match &self.order.order {
+            Order::Yield { lease, when, .. } => match (when, &self.run) {
+                (YieldWhen::CaseDone, Some((given, work))) if given == lease => {
+                    Order::Run { lease: *lease, work: work.clone() }
+                }
+                (YieldWhen::CaseDone | YieldWhen::AtOnce, _) => Order::Rest { through: *lease },
+            },
+            order @ (Order::Rest { .. } | Order::Run { .. }) => order.clone(),
+        };
+        PhoneOrder { phone: self.order.phone.clone(), order, next: None }
     }
 }
 
 impl Orders {
     /// Replaces the order of a phone. Those who wait for its rack's news are woken. A rack that the phone has left
     /// is no longer told of it, or a phone that comes back could be given an order that is long over.
-    pub fn set(&self, rack: &RackId, phone: Udid, order: Order) {
+    pub fn set(&self, rack: &RackId, order: PhoneOrder) {
         let mut racks = self.racks.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, left) in racks.iter().filter(|(other, _)| *other != rack) {
             left.send_if_modified(|orders| {
-                orders.phones.remove(&phone);
+                orders.phones.remove(&order.phone);
                 false
             });
         }
         racks.entry(rack.clone()).or_default().send_modify(|orders| {
             orders.version = Version(orders.version.0 + 1);
-            orders.phones.insert(phone, (orders.version, order));
+            let before = orders.phones.remove(&order.phone).and_then(|obeyed| obeyed.run);
+            let run = match &order.order {
+                Order::Run { lease, work } => Some((*lease, work.clone())),
+                Order::Yield { .. } => before,
+                Order::Rest { .. } => None,
+            };
+            let phone = order.phone.clone();
+            orders.phones.insert(phone, Obeyed { version: orders.version, order, run });
         });
     }
 
@@ -61,19 +97,36 @@ impl Orders {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
-    use holdfast_wire::id::LeaseNumber;
+    use holdfast_wire::id::{AttemptId, JobId};
+    use holdfast_wire::sync::{PROTOCOL, Staged};
 
     use super::*;
+
+    fn rest(phone: &str, through: u64) -> PhoneOrder {
+        let order = Order::Rest { through: LeaseNumber(through) };
+        PhoneOrder { phone: phone.parse().unwrap(), order, next: None }
+    }
+
+    fn work() -> Box<Work> {
+        let build = serde_json::json!({
+            "hash": "00".repeat(32), "size_bytes": 1, "bundle_id": "a", "executable": "A", "version": "1",
+            "build_number": "1", "uuids": [], "minimum_os": null,
+        });
+        let attempt = AttemptId { job: JobId(7), number: 1 };
+        let work = serde_json::json!({
+            "attempt": attempt, "class": "idle", "build": build, "cases": [], "limit_ms": 1_000,
+        });
+        Box::new(serde_json::from_value(work).unwrap())
+    }
 
     #[test]
     fn only_what_changed_since_a_version_is_said_again() {
         let (orders, rack) = (Orders::default(), "r1".parse().unwrap());
-        let rest = |through| Order::Rest { through: LeaseNumber(through) };
-        orders.set(&rack, "A".parse().unwrap(), rest(1));
-        orders.set(&rack, "B".parse().unwrap(), rest(2));
-        orders.set(&rack, "A".parse().unwrap(), rest(3));
+        orders.set(&rack, rest("A", 1));
+        orders.set(&rack, rest("B", 2));
+        orders.set(&rack, rest("A", 3));
         let seen = |version| {
-            let orders = orders.follow(&rack).borrow().since(Version(version));
+            let orders = orders.follow(&rack).borrow().since(Version(version), PROTOCOL);
             orders.iter().map(|order| order.phone.to_string()).collect::<Vec<_>>()
         };
         assert_eq!(orders.follow(&rack).borrow().version(), Version(3));
@@ -84,11 +137,34 @@ mod tests {
 
     #[test]
     fn a_rack_is_not_told_of_a_phone_that_has_left_it() {
-        let (orders, phone) = (Orders::default(), "A".parse::<Udid>().unwrap());
+        let orders = Orders::default();
         let (old, new) = ("r1".parse().unwrap(), "r2".parse().unwrap());
-        orders.set(&old, phone.clone(), Order::Rest { through: LeaseNumber(1) });
-        orders.set(&new, phone, Order::Rest { through: LeaseNumber(2) });
-        let told = |rack| orders.follow(rack).borrow().since(Version(0)).len();
+        orders.set(&old, rest("A", 1));
+        orders.set(&new, rest("A", 2));
+        let told = |rack| orders.follow(rack).borrow().since(Version(0), PROTOCOL).len();
         assert_eq!((told(&old), told(&new)), (0, 1));
+    }
+
+    #[test]
+    fn an_agent_that_knows_no_yield_is_told_to_go_on_or_to_rest() {
+        let (orders, rack) = (Orders::default(), "r1".parse().unwrap());
+        let phone: Udid = "A".parse().unwrap();
+        let lease = LeaseNumber(4);
+        let run = Order::Run { lease, work: work() };
+        let staged = Some(Staged { lease: LeaseNumber(5), work: work() });
+        let yields = |when| Order::Yield { lease, attempt: work().attempt, when };
+        let table = [
+            (run.clone(), run.clone()),
+            (yields(YieldWhen::CaseDone), run.clone()),
+            (yields(YieldWhen::AtOnce), Order::Rest { through: lease }),
+        ];
+        for (order, plain) in table {
+            orders
+                .set(&rack, PhoneOrder { phone: phone.clone(), order: order.clone(), next: staged.clone() });
+            let told = |protocol| orders.follow(&rack).borrow().since(Version(0), protocol);
+            let new = PhoneOrder { phone: phone.clone(), order, next: staged.clone() };
+            assert_eq!(told(PROTOCOL_WITH_YIELD), [new]);
+            assert_eq!(told(1), [PhoneOrder { phone: phone.clone(), order: plain, next: None }]);
+        }
     }
 }

@@ -306,12 +306,15 @@ mod tests {
         };
         let spec = JobSpec {
             class: JobClass::Custom,
-            build,
-            cases: vec![],
-            requirements: Requirements::default(),
+            build: build.into(),
+            cases: vec![].into(),
+            requirements: Requirements::default().into(),
             priority: 0,
             owner: None,
             start_by: None,
+            phones: 1,
+            compare: None,
+            content: None,
         };
         let job = JobRecord {
             id: JobId(1),

@@ -13,7 +13,7 @@ use super::part::Part;
 use super::picture::Picture;
 use super::rows::{PhoneNames, bar, by_udid, crash, job, list, step_words};
 use super::shapes::{
-    ALARM, BUSY, CHARGING, Face, OFFLINE, READY, RESTING, WAITING, battery, phone as phone_face,
+    ALARM, BUSY, CHARGING, Face, OFFLINE, READY, RESTING, TAKEN, WAITING, battery, phone as phone_face,
 };
 use super::shell::{Frame, live};
 use super::words::{ago, ahead, count, lasting, shown};
@@ -48,7 +48,7 @@ pub fn parts(picture: &Picture, now: Time) -> Vec<Part> {
 }
 
 fn counts(picture: &Picture) -> Part {
-    let (mut ready, mut busy, mut resting, mut alarm, mut offline) = (0, 0, 0, 0, 0);
+    let (mut ready, mut busy, mut resting, mut alarm, mut taken, mut offline) = (0, 0, 0, 0, 0, 0);
     for phone in &picture.phones {
         let counter = match phone.state {
             PhoneState::Ready => &mut ready,
@@ -57,6 +57,7 @@ fn counts(picture: &Picture) -> Part {
                 &mut resting
             }
             PhoneState::NeedsHands | PhoneState::Quarantined { .. } => &mut alarm,
+            PhoneState::Taken { .. } => &mut taken,
             PhoneState::Offline => &mut offline,
         };
         *counter += 1;
@@ -75,6 +76,7 @@ fn counts(picture: &Picture) -> Part {
                     (cell("count-busy", BUSY, "busy", busy))
                     (cell("count-resting", RESTING, "not yet ready", resting))
                     (cell("count-alarm", ALARM, "need a person", alarm))
+                    @if taken > 0 { (cell("count-taken", TAKEN, "borrowed", taken)) }
                     (cell("count-offline", OFFLINE, "offline", offline))
                 }
                 ul aria-label="Jobs" {
@@ -224,6 +226,13 @@ fn tile_work(phone: &PhoneView, now: Time) -> Markup {
                             None => { "in no pool, gets no work" },
                         }
                         " · for " (lasting(phone.since, now))
+                    }
+                },
+                PhoneState::Taken { by, until } => {
+                    p.why title=(shown(&phone.reason)) { "borrowed by " (by) ": " (shown(&phone.reason)) }
+                    p.quiet {
+                        "for " (lasting(phone.since, now))
+                        @if let Some(until) = until { ", back " (ahead(*until, now)) }
                     }
                 },
                 PhoneState::Offline

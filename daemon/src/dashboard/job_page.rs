@@ -58,8 +58,9 @@ fn head(job: &JobView, phones: &PhoneNames<'_>, now: Time) -> Part {
                             "for " (lasting(job.submitted_at, now)) " · "
                             (shown(job.waiting.as_deref().unwrap_or("its turn has not come yet")))
                         },
-                        JobState::Running { attempt, phone } => {
+                        JobState::Running { attempt, phone, others } => {
                             "attempt " (attempt) " on " (phone_link(phone, phones))
+                            @for other in others { " and " (phone_link(&other.phone, phones)) }
                             @if let Some(progress) = progress { " · " (step_words(progress)) }
                         },
                         JobState::Ended { outcome, at } => {
@@ -132,6 +133,11 @@ fn attempt_end(view: &AttemptView) -> Markup {
                 " in " (step) ", blamed on the " (blame) ": " (shown(reason))
             },
             (Some(AttemptEnd::Revoked), _) => { span.state.off { (shapes::OFFLINE.shape()) "lease taken back" } },
+            (Some(AttemptEnd::Yielded { cases_done, failure }), _) => {
+                span.state.off { (shapes::WAITING.shape()) "gave the phone up to more urgent work" }
+                " after " (count(*cases_done as usize, "case"))
+                @if let Some(failure) = failure { ": " (shown(failure)) }
+            },
             (None, Some(progress)) => { (step_words(progress)) },
             (None, None) => { "not heard of yet" },
         }
@@ -193,8 +199,10 @@ fn asked(job: &JobView) -> Part {
                     (shown(&build.executable)) " " (shown(&build.version)) " (" (shown(&build.build_number)) ") · "
                     (build.bundle_id) " · " (bytes(build.size_bytes)) " · " code title=(build.hash) { (build.hash.short()) }
                 }
-                @for case in &spec.cases { dt { "case" } dd { (case_words(case)) } }
-                dt { "phones" } dd { (demands(&spec.requirements)) }
+                @for case in spec.cases.iter() { dt { "case" } dd { (case_words(case)) } }
+                dt { "phones" }
+                dd { @if spec.phones > 1 { (spec.phones) " at once: " } (demands(&spec.requirements)) }
+                @if let Some(compare) = &spec.compare { dt { "compared in" } dd { (compare) } }
                 @if spec.priority != 0 { dt { "priority" } dd { (spec.priority) } }
                 @if let Some(owner) = &spec.owner { dt { "asked by" } dd { (owner) } }
                 dt { "submitted" } dd { (absolute(job.submitted_at)) }

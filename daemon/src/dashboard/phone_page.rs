@@ -57,6 +57,10 @@ fn head(page: &PhonePage, now: Time) -> Part {
                         @if let Some(progress) = &phone.progress { " · " (step_words(progress)) }
                     },
                     PhoneState::Quarantined { until: Some(until) } => { " · tried again " (ahead(*until, now)) },
+                    PhoneState::Taken { by, until } => {
+                        " · borrowed by " (by)
+                        @if let Some(until) = until { ", back " (ahead(*until, now)) }
+                    },
                     PhoneState::Offline
                     | PhoneState::Preparing
                     | PhoneState::Ready

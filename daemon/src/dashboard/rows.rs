@@ -70,10 +70,11 @@ fn job_detail(job: &JobView, phones: &PhoneNames<'_>) -> Markup {
             JobState::Queued => {
                 p.detail { (shown(job.waiting.as_deref().unwrap_or("its turn has not come yet"))) }
             },
-            JobState::Running { attempt, phone } => {
+            JobState::Running { attempt, phone, others } => {
                 @let progress = job.attempts.last().and_then(|attempt| attempt.progress.as_ref());
                 p.detail {
                     "on " (phone_link(phone, phones))
+                    @for other in others { " and " (phone_link(&other.phone, phones)) }
                     @if *attempt > 1 { " · try " (attempt) }
                     @if let Some(progress) = progress { " · " (step_words(progress)) }
                 }

@@ -30,6 +30,13 @@ pub(crate) const RESTING: Face = face("resting", "rest", "M5.6 3v10M10.4 3v10", 
 pub(crate) const ALARM: Face = face("needs hands", "alarm", "M8 6v3.6M8 11.6v.2M8 1.8l6.6 12h-13.2z", "");
 /// A phone that is not there.
 pub(crate) const OFFLINE: Face = face("offline", "off", "M3.6 3.6l8.8 8.8M12.4 3.6l-8.8 8.8", "");
+/// A phone that a person has borrowed.
+pub(crate) const TAKEN: Face = face(
+    "taken",
+    "rest",
+    "M8 2.2a2.6 2.6 0 1 0 0 5.2a2.6 2.6 0 1 0 0-5.2zM2.8 14c.4-3.2 2.4-4.6 5.2-4.6s4.8 1.4 5.2 4.6",
+    "",
+);
 /// A phone that charges.
 pub(crate) const CHARGING: Face = face("charging", "rest", "", "M9.2 1L3 9.2h4.2L6.4 15l6.4-8.4H8.4z");
 /// A job that waits.
@@ -56,6 +63,7 @@ pub(crate) fn phone(state: &PhoneState) -> Face {
         PhoneState::NeedsHands => ALARM,
         PhoneState::Quarantined { .. } => face("quarantined", "alarm", "M2.4 2.4h11.2v11.2h-11.2zM5 8h6", ""),
         PhoneState::Offline => OFFLINE,
+        PhoneState::Taken { .. } => TAKEN,
     }
 }
 
@@ -113,6 +121,7 @@ pub(crate) fn battery(level_percent: u8) -> Markup {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
     use holdfast_wire::id::{AttemptId, JobId};
 
@@ -132,6 +141,7 @@ mod tests {
             PhoneState::Recovering,
             PhoneState::NeedsHands,
             PhoneState::Quarantined { until: None },
+            PhoneState::Taken { by: "team-video".parse().unwrap(), until: None },
         ];
         let shapes: std::collections::BTreeSet<_> =
             states.iter().map(|state| (phone(state).lines, phone(state).filled)).collect();

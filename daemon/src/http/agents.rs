@@ -119,7 +119,7 @@ pub async fn sync(State(app): State<App>, body: Body<SyncRequest>) -> Result<axu
         daemon_start: app.start.clone(),
         now: app.clock.now(),
         orders_version: orders.version(),
-        orders: orders.since(seen),
+        orders: orders.since(seen, request.protocol),
         phones_seen: app.agents.phones_seen(&request.rack),
         confirmed,
         refused,
@@ -214,6 +214,9 @@ fn cut(text: String) -> String {
 fn shortened(end: AttemptEnd) -> AttemptEnd {
     match end {
         AttemptEnd::Failed { blame, step, reason } => AttemptEnd::Failed { blame, step, reason: cut(reason) },
+        AttemptEnd::Yielded { cases_done, failure } => {
+            AttemptEnd::Yielded { cases_done, failure: failure.map(cut) }
+        }
         AttemptEnd::Passed | AttemptEnd::Revoked => end,
     }
 }

@@ -1,6 +1,8 @@
 //! Jobs: submit, list, describe, cancel, explain. A request becomes a job that cannot be wrong, or a list of every
 //! mistake in it; nobody checks again afterwards.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
@@ -122,12 +124,15 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
     let (Some(build), true) = (build, mistakes.is_empty()) else { return Err(Refusal::mistakes(mistakes)) };
     let spec = JobSpec {
         class: request.class,
-        build: build.identity.clone(),
-        cases,
-        requirements: request.requirements,
+        build: Arc::new(build.identity.clone()),
+        cases: Arc::new(cases),
+        requirements: Arc::new(request.requirements),
         priority: request.priority,
         owner: request.owner,
         start_by: request.start_by,
+        phones: 1,
+        compare: None,
+        content: None,
     };
     let size = serde_json::to_vec(&spec).map_or(usize::MAX, |bytes| bytes.len());
     if size > SPEC_BYTES_MAX {

@@ -136,12 +136,14 @@ fn hostile() -> Picture {
         phone.progress.iter_mut().for_each(|progress| progress.note = evil());
     }
     for job in &mut picture.jobs {
-        job.spec.build.executable = evil();
-        job.spec.build.version = evil();
-        job.spec.build.build_number = evil();
-        job.spec.requirements.models = vec![evil()];
+        let build = Arc::make_mut(&mut job.spec.build);
+        build.executable = evil();
+        build.version = evil();
+        build.build_number = evil();
+        Arc::make_mut(&mut job.spec.requirements).models = vec![evil()];
         job.waiting = Some(evil());
-        let holdfast_wire::case::CaseRun::Launch { arguments, .. } = &mut job.spec.cases[0].run;
+        let cases = Arc::make_mut(&mut job.spec.cases);
+        let holdfast_wire::case::CaseRun::Launch { arguments, .. } = &mut cases[0].run;
         *arguments = vec![evil()];
         for attempt in &mut job.attempts {
             attempt.progress.iter_mut().for_each(|progress| progress.note = evil());

@@ -2,6 +2,7 @@
 //! report that is really read. Used by the tests beside it and by the example that serves it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(crate) fn phone(number: usize) -> PhoneView {
             name: format!("Sim phone {number:02}"),
             product_type: product_type.to_owned(),
             model: model.to_owned(),
+            chip: Some("A15".to_owned()),
+            region: Some("LL/A".to_owned()),
             os_version: "16.7.2".parse().unwrap(),
             os_build: "20H115".to_owned(),
             slot: format!("1-{number}").parse().unwrap(),
@@ -119,7 +122,7 @@ pub(crate) fn job(number: u64, class: JobClass) -> JobView {
         id: JobId(number),
         spec: JobSpec {
             class,
-            build: BuildIdentity {
+            build: Arc::new(BuildIdentity {
                 hash: BuildHash::new([0x5a; 32]),
                 size_bytes: 64_200_000,
                 bundle_id: "dev.holdfast.mooring".parse().unwrap(),
@@ -128,8 +131,8 @@ pub(crate) fn job(number: u64, class: JobClass) -> JobView {
                 build_number: "212".to_owned(),
                 uuids: vec!["0a0a0a0a-0000-3000-8000-000000000001".to_owned()],
                 minimum_os: Some("15.0".to_owned()),
-            },
-            cases: vec![Case {
+            }),
+            cases: Arc::new(vec![Case {
                 name: "cold-launch".parse().unwrap(),
                 owner: "launch-team".parse().unwrap(),
                 run: CaseRun::Launch {
@@ -138,11 +141,17 @@ pub(crate) fn job(number: u64, class: JobClass) -> JobView {
                     launch_timeout_ms: 30_000,
                     arguments: vec!["-scene".to_owned(), "feed".to_owned()],
                 },
-            }],
-            requirements: Requirements { os_min: Some("16".parse().unwrap()), ..Requirements::default() },
+            }]),
+            requirements: Arc::new(Requirements {
+                os_min: Some("16".parse().unwrap()),
+                ..Requirements::default()
+            }),
             priority: 0,
             owner: Some("mira".parse().unwrap()),
             start_by: None,
+            phones: 1,
+            compare: None,
+            content: None,
         },
         state: JobState::Queued,
         submitted_at: before(60 * number),
@@ -170,7 +179,7 @@ pub(crate) fn attempt(job: u64, number: u32, phone: usize) -> AttemptView {
 fn running(number: u64, class: JobClass, phone: &PhoneView, index: usize) -> JobView {
     let progress = phone.progress.clone();
     JobView {
-        state: JobState::Running { attempt: 1, phone: udid(index) },
+        state: JobState::Running { attempt: 1, phone: udid(index), others: vec![] },
         waiting: None,
         attempts: vec![AttemptView { progress, ..attempt(number, 1, index) }],
         ..job(number, class)

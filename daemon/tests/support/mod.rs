@@ -81,16 +81,26 @@ fn policy() -> Policy {
         slots: Vec::new(),
         labels: vec!["crash".parse().unwrap()],
     };
+    let pool = |name: &str, serves, members| Pool {
+        name: name.parse().unwrap(),
+        serves,
+        lends: Vec::new(),
+        only: Vec::new(),
+        members,
+    };
+    let mut classes = Policy::default_classes();
+    classes.values_mut().filter(|class| !class.strict).for_each(|class| {
+        class.lift_after = Some(Duration::from_secs(3_600));
+    });
     Policy {
-        pools: vec![
-            Pool { name: "crash".parse().unwrap(), serves: vec![JobClass::Crash], members: listed },
-            Pool { name: "general".parse().unwrap(), serves: general, members: Members::Rest },
-        ],
-        rack_silent_after: Duration::from_secs(60),
+        classes,
         attempt_overhead: Duration::from_secs(600),
         retries: Retries { job: 0, phone: 1, rack: 1, farm: 1 },
         quarantine: Quarantine { after_failures: 3, lasts: Duration::from_secs(600) },
-        lift_after: Duration::from_secs(3_600),
+        ..Policy::with_pools(vec![
+            pool("crash", vec![JobClass::Crash], listed),
+            pool("general", general, Members::Rest),
+        ])
     }
 }
 
@@ -273,6 +283,7 @@ impl Agent {
             phones_version: Version(self.phones_version),
             phones: news.phones,
             held: self.held.clone(),
+            idle: vec![],
             entries: news.entries,
             progress: news.progress,
             wait_ms: news.wait_ms,
