@@ -314,6 +314,8 @@ pub fn facts_unknown(phone: &Udid, attachment: Option<&Attachment>) -> Option<Ph
         name: String::new(),
         product_type: "unknown".to_owned(),
         model: "unknown".to_owned(),
+        chip: None,
+        region: None,
         os_version: "0".parse().ok()?,
         os_build: String::new(),
         slot,

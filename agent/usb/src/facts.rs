@@ -78,6 +78,8 @@ fn basic(
         udid: target.udid.clone(),
         name: text("DeviceName"),
         model: models::marketing_name(&product_type).to_owned(),
+        chip: models::chip(&product_type).map(str::to_owned),
+        region: Some(text("RegionInfo")).filter(|region| !region.is_empty()),
         product_type,
         os_version,
         os_build: text("BuildVersion"),

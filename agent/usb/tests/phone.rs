@@ -51,6 +51,8 @@ async fn facts_are_those_of_the_phone() {
     assert_eq!(facts.name, "Slot seven");
     assert_eq!(facts.product_type, simulated.identity.model.product_type);
     assert_eq!(facts.model, simulated.identity.model.marketing_name);
+    assert_eq!(facts.chip.as_deref(), Some("A15"));
+    assert_eq!(facts.region.as_deref(), Some("LL/A"));
     assert_eq!(facts.os_version.to_string(), "16.7.2");
     assert_eq!(facts.os_build, simulated.identity.ios_build);
     let expected = Battery {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use holdfast_wire::api::Obstacle;
 use holdfast_wire::id::{JobId, Udid};
 use holdfast_wire::phone::PhoneState;
+use holdfast_wire::requirement::Place;
 
 use crate::fleet::Phone;
 use crate::queue::Shape;
@@ -73,10 +74,14 @@ impl Scheduler {
         if served.is_none() {
             return Some(Obstacle::Pool { pool: pool.map(|pool| pool.name.clone()) });
         }
-        if let Some(mismatch) = shape.requirements.mismatch(&phone.record.rack, facts) {
+        if let Some(mismatch) = shape.requirements.mismatch(&Place {
+            facts,
+            rack: &phone.record.rack,
+            pool: pool.map(|pool| &pool.name),
+        }) {
             return Some(Obstacle::Requirement { mismatch });
         }
-        let too_new = shape.build_minimum_os.as_ref().filter(|minimum| facts.os_version < **minimum);
+        let too_new = shape.build_minimum_os.as_ref().filter(|minimum| facts.os_version.is_older_than(minimum));
         too_new.map(|minimum| Obstacle::BuildTooNew { minimum_os: minimum.to_string() })
     }
 

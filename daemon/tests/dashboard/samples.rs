@@ -156,6 +156,10 @@ pub(crate) fn job(number: u64, class: JobClass) -> JobView {
         state: JobState::Queued,
         submitted_at: before(60 * number),
         waiting: Some("all 4 phones that would do are busy; 2 jobs are before it".to_owned()),
+        eta: None,
+        warning: None,
+        cases_done: 0,
+        yielded: 0,
         attempts: vec![],
     }
 }
@@ -336,6 +340,7 @@ pub(crate) fn explanation(job: JobId) -> Explanation {
         job,
         summary: "all 4 phones that would do are busy; 2 jobs are before it".to_owned(),
         ahead: 2,
+        rules: vec![],
         phones: vec![
             answer(1, Obstacle::Busy { attempt: attempt_id(21, 1) }, "runs J21.1"),
             answer(3, Obstacle::FailedHereBefore, "the job failed here before"),

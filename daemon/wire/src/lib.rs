@@ -8,6 +8,7 @@
 //! | [`id`] | one type per kind of thing |
 //! | [`time`] | instants in milliseconds, RFC 3339 on the wire |
 //! | [`build`], [`case`], [`job`], [`phone`], [`crash`] | the nouns of the farm |
+//! | [`requirement`] | which phones will do for a job |
 //! | [`outcome`] | how an attempt ends and whom to blame |
 //! | [`sync`] | what an agent and the daemon say to each other |
 //! | [`api`] | what people and programs read from the daemon |
@@ -20,5 +21,6 @@ pub mod id;
 pub mod job;
 pub mod outcome;
 pub mod phone;
+pub mod requirement;
 pub mod sync;
 pub mod time;

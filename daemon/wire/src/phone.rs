@@ -1,5 +1,6 @@
 //! Phones: the facts an agent reads from one, and whether it may be given work.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
@@ -9,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::id::{AttemptId, BundleId, Label, Owner, Slot, Udid};
 use crate::time::Time;
 
-/// An OS version: one to three numbers, `16`, `16.7`, `16.7.2`. Missing numbers count as 0 when ordered.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// An OS version: one to three numbers, `16`, `16.7`, `16.7.2`. Ordered number by number, and then the one that says
+/// less first: 16 means another range than 16.0. [`OsVersion::is_older_than`] counts missing numbers as 0.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -24,24 +26,17 @@ impl OsVersion {
 
     /// Whether this version is inside the newest allowed one, where `16` allows any 16 and `16.7` any 16.7.
     pub fn is_at_most(&self, maximum: &Self) -> bool {
-        let seen: Vec<u32> = (0..maximum.0.len()).map(|place| self.number(place)).collect();
-        seen <= maximum.0
+        self.cmp_within(maximum).is_le()
     }
 
-    fn number(&self, place: usize) -> u32 {
-        self.0.get(place).copied().unwrap_or(0)
+    /// Whether this version came out before the oldest allowed one; missing numbers count as 0.
+    pub fn is_older_than(&self, minimum: &Self) -> bool {
+        self.cmp_within(minimum).is_lt()
     }
-}
 
-impl Ord for OsVersion {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        (0..3).map(|place| self.number(place)).cmp((0..3).map(|place| other.number(place)))
-    }
-}
-
-impl PartialOrd for OsVersion {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
+    /// Where this version stands against another, in as many numbers as the other has: 16.7.2 is equal to 16.7.
+    pub fn cmp_within(&self, other: &Self) -> Ordering {
+        (0..other.0.len()).map(|place| self.0.get(place).unwrap_or(&0)).cmp(&other.0)
     }
 }
 
@@ -149,6 +144,12 @@ pub struct PhoneFacts {
     pub product_type: String,
     /// `iPhone 13`; the product type where we do not know the name.
     pub model: String,
+    /// The chip, `A15`; none where we do not know it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chip: Option<String>,
+    /// Where it was sold, as its order number says: `LL/A`; none while the phone does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
     /// iOS version.
     pub os_version: OsVersion,
     /// iOS build, `20H115`.
@@ -287,9 +288,12 @@ mod tests {
 
     #[test]
     fn versions_are_ordered_by_number() {
-        assert!(os("16.7.2") < os("16.10"));
-        assert!(os("9.3") < os("16"));
-        assert_eq!(os("16").cmp(&os("16.0.0")), std::cmp::Ordering::Equal);
+        for (older, newer) in [("16.7.2", "16.10"), ("9.3", "16"), ("16", "16.0.0"), ("16.0", "16.1")] {
+            assert!(os(older) < os(newer), "{older} {newer}");
+        }
+        assert!(os("16.7.2").is_older_than(&os("16.10")));
+        assert!(!os("16").is_older_than(&os("16.0.0")), "missing numbers count as 0");
+        assert!(!os("16.0.0").is_older_than(&os("16")));
     }
 
     #[test]

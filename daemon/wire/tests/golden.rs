@@ -35,6 +35,8 @@ fn facts() -> PhoneFacts {
         name: "Slot 7".to_owned(),
         product_type: "iPhone14,5".to_owned(),
         model: "iPhone 13".to_owned(),
+        chip: Some("A15".to_owned()),
+        region: Some("LL/A".to_owned()),
         os_version: "16.7.2".parse().unwrap(),
         os_build: "20H115".to_owned(),
         slot: "1-1.4".parse().unwrap(),

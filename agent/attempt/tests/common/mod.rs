@@ -221,6 +221,8 @@ pub(crate) fn facts(how: &str) -> PhoneFacts {
         name: "a phone".to_owned(),
         product_type: "iPhone14,5".to_owned(),
         model: "iPhone 13".to_owned(),
+        chip: Some("A15".to_owned()),
+        region: Some("LL/A".to_owned()),
         os_version: "16.7".parse().unwrap(),
         os_build: "20H19".to_owned(),
         slot: "1-1".parse().unwrap(),
