@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_wire::id::{AttemptId, BlobHash, JobId, LeaseNumber, RackId, Udid};
-use holdfast_wire::job::{JobOutcome, JobSpec, JobState};
+use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState};
 use holdfast_wire::outcome::{AttemptEnd, Blame, StepName};
 use holdfast_wire::phone::{PhoneReport, Readiness};
 use holdfast_wire::sync::HeldLease;
@@ -296,12 +296,18 @@ impl Scheduler {
     }
 
     fn lift_jobs(&mut self, now: Time) {
+        let Some(lift_after) = self.lift_after() else { return };
         while let Some((_, id)) =
-            self.queue.oldest().filter(|(submitted, _)| submitted.after(self.policy.lift_after) <= now)
+            self.queue.oldest().filter(|(submitted, _)| submitted.after(lift_after) <= now)
         {
             let Some(job) = self.jobs.get(&id) else { return };
             self.queue.lift(job);
         }
+    }
+
+    /// When a job goes before everything but crash jobs: the queue knows one age for all other classes.
+    fn lift_after(&self) -> Option<std::time::Duration> {
+        self.policy.classes.get(&JobClass::Baseline)?.lift_after
     }
 
     fn lose_racks(&mut self, now: Time, out: &mut Vec<Decision>) {
@@ -375,7 +381,8 @@ impl Scheduler {
         let quarantines =
             self.fleet.phones.values().filter_map(|phone| phone.record.quarantine.as_ref()?.until);
         let expiry = self.queue.first_to_expire().map(|(at, _)| at);
-        let lift = self.queue.oldest().map(|(submitted, _)| submitted.after(self.policy.lift_after));
+        let lift_after = self.lift_after();
+        let lift = self.queue.oldest().and_then(|(submitted, _)| Some(submitted.after(lift_after?)));
         silence.chain(deadlines).chain(quarantines).chain(expiry).chain(lift).min()
     }
 

@@ -109,8 +109,12 @@ pub fn parse(source: &Source) -> Result<Policy, Vec<Mistake>> {
     if !mistakes.is_empty() {
         return Err(mistakes);
     }
+    let mut classes = Policy::default_classes();
+    classes.values_mut().filter(|class| !class.strict).for_each(|class| {
+        class.lift_after = Some(Duration::from_secs(raw.lift_after_s));
+    });
     Ok(Policy {
-        pools: raw.pools.into_iter().map(pool).collect(),
+        classes,
         rack_silent_after: Duration::from_secs(raw.rack_silent_after_s),
         attempt_overhead: Duration::from_secs(raw.attempt_overhead_s),
         retries: Retries {
@@ -123,7 +127,7 @@ pub fn parse(source: &Source) -> Result<Policy, Vec<Mistake>> {
             after_failures: raw.quarantine.after_failures,
             lasts: Duration::from_secs(raw.quarantine.lasts_s),
         },
-        lift_after: Duration::from_secs(raw.lift_after_s),
+        ..Policy::with_pools(raw.pools.into_iter().map(pool).collect())
     })
 }
 
@@ -133,7 +137,7 @@ fn pool(raw: RawPool) -> Pool {
     } else {
         Members::Listed { phones: raw.phones, racks: raw.racks, slots: raw.slots, labels: raw.labels }
     };
-    Pool { name: raw.name, serves: raw.serves, members }
+    Pool { name: raw.name, serves: raw.serves, lends: Vec::new(), only: Vec::new(), members }
 }
 
 fn pool_mistakes(source: &Source, pools: &[RawPool]) -> Vec<Mistake> {

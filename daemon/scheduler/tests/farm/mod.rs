@@ -19,11 +19,22 @@ use holdfast_wire::time::Time;
 
 /// Pool `crash` takes what is labelled so, pool `general` the rest; small budgets, so that a test reaches them.
 pub(crate) fn policy() -> Policy {
+    let mut classes = Policy::default_classes();
+    classes.values_mut().filter(|class| !class.strict).for_each(|class| {
+        class.lift_after = Some(Duration::from_secs(3_600));
+    });
     Policy {
-        pools: vec![
+        classes,
+        rack_silent_after: Duration::from_secs(30),
+        attempt_overhead: Duration::from_secs(600),
+        retries: Retries { job: 0, phone: 2, rack: 2, farm: 2 },
+        quarantine: Quarantine { after_failures: 2, lasts: Duration::from_secs(900) },
+        ..Policy::with_pools(vec![
             Pool {
                 name: "crash".parse().unwrap(),
                 serves: vec![JobClass::Crash],
+                lends: vec![],
+                only: vec![],
                 members: Members::Listed {
                     phones: vec![],
                     racks: vec![],
@@ -34,14 +45,11 @@ pub(crate) fn policy() -> Policy {
             Pool {
                 name: "general".parse().unwrap(),
                 serves: vec![JobClass::Baseline, JobClass::Custom, JobClass::Special, JobClass::Idle],
+                lends: vec![],
+                only: vec![],
                 members: Members::Rest,
             },
-        ],
-        rack_silent_after: Duration::from_secs(30),
-        attempt_overhead: Duration::from_secs(600),
-        retries: Retries { job: 0, phone: 2, rack: 2, farm: 2 },
-        quarantine: Quarantine { after_failures: 2, lasts: Duration::from_secs(900) },
-        lift_after: Duration::from_secs(3_600),
+        ])
     }
 }
 
@@ -53,6 +61,8 @@ pub(crate) fn phone(udid: &str) -> PhoneReport {
             name: format!("phone {udid}"),
             product_type: "iPhone14,5".to_owned(),
             model: "iPhone 13".to_owned(),
+            chip: Some("A15".to_owned()),
+            region: Some("LL/A".to_owned()),
             os_version: "16.7".parse().unwrap(),
             os_build: "20H19".to_owned(),
             slot: format!("s-{udid}").parse().unwrap(),
