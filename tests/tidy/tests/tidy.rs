@@ -15,12 +15,16 @@ const TOP: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "agent", "config", "daemon", "scripts", "tests"];
 
 /// Which of our crates each crate may depend on in its normal dependencies. Every arrow points down.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("holdfast-wire", &[]),
-    ("holdfast-scheduler", &["holdfast-wire"]),
+    ("holdfast-calendar", &["holdfast-wire"]),
+    ("holdfast-scheduler", &["holdfast-wire", "holdfast-calendar"]),
     ("holdfast-crash", &["holdfast-wire"]),
     ("holdfast-store", &["holdfast-wire", "holdfast-scheduler"]),
-    ("holdfastd", &["holdfast-wire", "holdfast-scheduler", "holdfast-crash", "holdfast-store"]),
+    (
+        "holdfastd",
+        &["holdfast-wire", "holdfast-scheduler", "holdfast-calendar", "holdfast-crash", "holdfast-store"],
+    ),
     ("holdfast-cli", &["holdfast-wire"]),
     ("holdfast-attempt", &["holdfast-wire"]),
     ("holdfast-device", &["holdfast-wire"]),
@@ -33,8 +37,9 @@ const ARROWS: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that must be pure: no async runtime, no network, no files through a dependency.
-const PURE: [(&str, &[&str]); 3] = [
+const PURE: [(&str, &[&str]); 4] = [
     ("holdfast-scheduler", &["tokio", "serde", "reqwest", "sled", "getrandom", "jiff"]),
+    ("holdfast-calendar", &["tokio", "reqwest", "sled", "getrandom"]),
     ("holdfast-attempt", &["tokio", "reqwest", "getrandom"]),
     ("holdfast-crash", &["tokio", "reqwest", "sled"]),
 ];
