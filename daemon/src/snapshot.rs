@@ -184,6 +184,10 @@ impl Snapshot {
             state: job.state.clone(),
             submitted_at: job.submitted_at,
             waiting: self.waiting.get(&id).cloned(),
+            eta: None,
+            warning: None,
+            cases_done: 0,
+            yielded: 0,
             attempts: attempts.collect(),
         })
     }

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use holdfast_wire::id::{CaseName, JobId, Label, Owner, PoolName, RackId, Udid};
-use holdfast_wire::job::JobClass;
+use holdfast_wire::id::{CaseName, CompareName, JobId, Label, Owner, PoolName, RackId, Udid};
+use holdfast_wire::job::{JobClass, PHONES_PER_JOB_MAX};
 use holdfast_wire::phone::OsVersion;
+use holdfast_wire::requirement::{Expression, ExpressionError, Fallback};
 
 /// A farm of iPhones: submit builds and jobs, look after phones, read crashes.
 #[derive(Debug, Parser)]
@@ -171,6 +172,21 @@ pub struct Submit {
     /// This very phone.
     #[arg(long)]
     pub phone: Option<Udid>,
+    /// What else a phone must be, like 'model = "iPhone 15" and os >= 17 and not label = slow'.
+    #[arg(long = "require", value_name = "EXPRESSION")]
+    pub expression: Option<Expression>,
+    /// What will do as well after so many seconds, like '600: any'; may be said again, soonest first.
+    #[arg(long = "fallback", value_name = "SECONDS:EXPRESSION", value_parser = fallback, requires = "expression")]
+    pub fallbacks: Vec<Fallback>,
+    /// Phones that it needs at once; all of them begin together or none does.
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(PHONES_PER_JOB_MAX)))]
+    pub phones: u16,
+    /// Run on the very same phone as the other jobs of this comparison, taking turns between builds.
+    #[arg(long, value_name = "NAME")]
+    pub compare: Option<CompareName>,
+    /// When the same is waiting, running or has passed already, that job answers for this one too.
+    #[arg(long)]
+    pub once: bool,
     /// Inside the class, higher goes first.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
     pub priority: i32,
@@ -330,4 +346,12 @@ fn hash(text: &str) -> Result<String, String> {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse().map(Duration::from_secs).map_err(|_| format!("{text:?} is no number of seconds"))
+}
+
+fn fallback(text: &str) -> Result<Fallback, String> {
+    let form = || format!("{text:?} is no fallback; it looks like '600: model = \"iPhone 14\"'");
+    let (after_s, expression) = text.split_once(':').ok_or_else(form)?;
+    let after_s = after_s.trim().parse().map_err(|_| form())?;
+    let expression = expression.trim().parse().map_err(|error: ExpressionError| error.to_string())?;
+    Ok(Fallback { after_s, expression })
 }

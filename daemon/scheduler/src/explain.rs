@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use holdfast_wire::api::{Explanation, Obstacle, PhoneAnswer};
-use holdfast_wire::id::JobId;
+use holdfast_wire::id::{JobId, Owner};
 use holdfast_wire::job::JobState;
 use holdfast_wire::phone::PhoneState;
 
@@ -33,7 +33,7 @@ impl Scheduler {
             .collect();
         let ahead = self.queue.ahead(id, |other| self.compete(&shape, other));
         let summary = self.summary(job, &phones, ahead);
-        Some(Explanation { job: id, summary, ahead, phones })
+        Some(Explanation { job: id, summary, ahead, rules: Vec::new(), phones })
     }
 
     /// The one sentence of [`Self::explain`].
@@ -69,7 +69,10 @@ impl Scheduler {
         let never = |answer: &&PhoneAnswer| {
             matches!(
                 answer.obstacle,
-                Obstacle::Pool { .. } | Obstacle::Requirement { .. } | Obstacle::BuildTooNew { .. }
+                Obstacle::Pool { .. }
+                    | Obstacle::Only { .. }
+                    | Obstacle::Requirement { .. }
+                    | Obstacle::BuildTooNew { .. }
             )
         };
         let fitting = self.fleet.phones.len() - phones.iter().filter(never).count();
@@ -120,10 +123,33 @@ fn words(obstacle: &Obstacle) -> String {
     match obstacle {
         Obstacle::Pool { pool: Some(pool) } => format!("pool {pool} does not serve this job"),
         Obstacle::Pool { pool: None } => "no pool has taken the phone".to_owned(),
+        Obstacle::Only { owners } => {
+            let owners: Vec<&str> = owners.iter().map(Owner::as_str).collect();
+            format!("it serves only {}", owners.join(", "))
+        }
         Obstacle::Requirement { mismatch } => mismatch.to_string(),
         Obstacle::BuildTooNew { minimum_os } => format!("the build wants iOS {minimum_os} or newer"),
+        Obstacle::Comparison { phone } => format!("the comparison began on phone {phone}"),
         Obstacle::FailedHereBefore => "the job failed there before, and another phone may do".to_owned(),
+        Obstacle::FailedOnRackBefore => "the job failed on that rack before, and another may do".to_owned(),
+        Obstacle::Lent { pool } => format!("pool {pool} is lent only while its own work does not want it"),
+        Obstacle::Window { name, opens: Some(opens) } => format!("window {name} is shut until {opens}"),
+        Obstacle::Window { name, opens: None } => format!("window {name} is shut and never opens again"),
+        Obstacle::OwnerLimit { owner, running_max } => {
+            format!("{owner} runs {running_max} at once, as many as it may")
+        }
+        Obstacle::OverQuota { owner } => {
+            format!("{owner} has used today's phone-minutes up, so others go first")
+        }
+        Obstacle::Gang { needed, free } => {
+            format!("free, but the job needs {needed} at once and {free} are free")
+        }
+        Obstacle::GatheredFor { job } => format!("held free for {job}, which needs several phones"),
+        Obstacle::Before { job } => format!("goes to {job} first"),
         Obstacle::Busy { attempt } => format!("runs {attempt}"),
+        Obstacle::Yielding { attempt } => format!("{attempt} is giving it up"),
+        Obstacle::Taken { by, until: Some(until) } => format!("taken by {by} until {until}"),
+        Obstacle::Taken { by, until: None } => format!("taken by {by} until it is released"),
         Obstacle::NotReady { state, reason } if reason.is_empty() => state.clone(),
         Obstacle::NotReady { state, reason } => format!("{state}: {reason}"),
     }

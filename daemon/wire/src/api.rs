@@ -4,11 +4,20 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
 use crate::crash::CrashOrigin;
-use crate::id::{AttemptId, BuildHash, CaseName, CrashId, JobId, LeaseNumber, Owner, PoolName, RackId, Udid};
-use crate::job::{JobClass, JobSpec, JobState, Mismatch, Requirements};
+use crate::id::{
+    AttemptId, BuildHash, CaseName, CompareName, CrashId, JobId, LeaseNumber, Owner, PoolName, RackId, Udid,
+};
+use crate::job::{JobClass, JobSpec, JobState, Requirements};
 use crate::outcome::{AttemptEnd, CaseResult, StepName};
 use crate::phone::{PhoneFacts, PhoneState};
 use crate::time::Time;
+
+mod waiting;
+
+pub use waiting::{
+    ClassQueue, Eta, Explanation, Obstacle, PhoneAnswer, Plan, PlanAnswer, Preemption, QueueView, QueuedJob,
+    Rule, RuleAnswer,
+};
 
 /// The header that makes a submission harmless when it is sent twice (up to 128 printable characters).
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -50,6 +59,25 @@ pub struct JobRequest {
     /// Not started by then, the job is expired.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Time>,
+    /// Phones that it needs at once, 1 to [`crate::job::PHONES_PER_JOB_MAX`]; all of them begin together or none does.
+    #[serde(default = "one_phone")]
+    pub phones: u16,
+    /// What it is compared within: jobs of one such name run on the very same phone, taking turns between builds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compare: Option<CompareName>,
+    /// The same work asked twice is done once: a job that asks for the same and waits, runs or has passed answers for
+    /// this one too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub once: bool,
+}
+
+fn one_phone() -> u16 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// A job, as lists and descriptions show it.
@@ -66,6 +94,18 @@ pub struct JobView {
     pub submitted_at: Time,
     /// Why it waits, for people; none unless queued.
     pub waiting: Option<String>,
+    /// When it is expected to start; none unless queued, and none in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Eta>,
+    /// Told with the answer to a submission alone: nothing that the farm has can ever run this, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
+    /// Cases that attempts which gave their phone up have done for good; the next attempt goes on behind them.
+    #[serde(default)]
+    pub cases_done: u32,
+    /// How often it gave a phone up to more urgent work.
+    #[serde(default)]
+    pub yielded: u32,
     /// Its attempts, oldest first.
     pub attempts: Vec<AttemptView>,
 }
@@ -106,70 +146,6 @@ pub struct ProgressView {
     pub percent: u8,
     /// What it does, for people.
     pub note: String,
-}
-
-/// `GET /api/v1/jobs/{id}/explain`: why a job waits, phone by phone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Explanation {
-    /// The job.
-    pub job: JobId,
-    /// The whole answer in one sentence.
-    pub summary: String,
-    /// How many jobs are served before it on the phones that would do.
-    pub ahead: usize,
-    /// Every phone, with why it does not run this job now.
-    pub phones: Vec<PhoneAnswer>,
-}
-
-/// Why one phone does not run a job now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PhoneAnswer {
-    /// The phone.
-    pub phone: Udid,
-    /// Its rack.
-    pub rack: RackId,
-    /// The obstacle.
-    pub obstacle: Obstacle,
-    /// The same in words.
-    pub words: String,
-}
-
-/// What keeps a job off a phone.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(tag = "obstacle", rename_all = "snake_case")]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub enum Obstacle {
-    /// The phone's pool does not serve the job's class, or another pool was asked for.
-    Pool {
-        /// The phone's pool; none when no pool has taken it.
-        pool: Option<PoolName>,
-    },
-    /// A requirement is not met.
-    Requirement {
-        /// Which.
-        mismatch: Mismatch,
-    },
-    /// The build wants a newer OS.
-    BuildTooNew {
-        /// The build's minimum.
-        minimum_os: String,
-    },
-    /// The job failed on this phone before, and others are left to try.
-    FailedHereBefore,
-    /// The phone runs something else.
-    Busy {
-        /// What.
-        attempt: AttemptId,
-    },
-    /// The phone cannot take work now.
-    NotReady {
-        /// The word for its state.
-        state: String,
-        /// Why.
-        reason: String,
-    },
 }
 
 /// A phone, as lists and descriptions show it.

@@ -154,6 +154,9 @@ async fn submit_all(api: Api, build: Build, seed: u64) {
             priority: 0,
             owner: None,
             start_by: None,
+            phones: 1,
+            compare: None,
+            once: false,
         };
         let key = format!("kills-{number}");
         wait_for(STEP_LIMIT, "an answer to a submission", async || api.submit(&request, &key).await.ok())

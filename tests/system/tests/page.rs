@@ -122,6 +122,9 @@ async fn submit(farm: &Farm, build: BuildHash, class: JobClass, requirements: Re
         priority: 0,
         owner: None,
         start_by: None,
+        phones: 1,
+        compare: None,
+        once: false,
     };
     farm.api.submit(&request, &format!("page-{class}")).await.unwrap()
 }

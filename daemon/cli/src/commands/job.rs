@@ -1,9 +1,12 @@
 //! `holdfast job …`: submit, list, describe, explain, cancel. Following jobs is in `watch`.
 
+use std::time::Duration;
+
 use holdfast_wire::api::{Explanation, IDEMPOTENCY_KEY, JobRequest, JobView, Page};
 use holdfast_wire::build::Build;
 use holdfast_wire::job::{JobOutcome, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, LaunchEnd, LaunchResult};
+use holdfast_wire::requirement::{Expression, Fallback};
 use serde_json::json;
 
 use super::{Context, more, paging, watch};
@@ -54,10 +57,15 @@ async fn submit_job(context: &Context, submit: Submit) -> Result<Exit, Failure> 
             pool: submit.pool,
             rack: submit.rack,
             phone: submit.phone,
+            expression: submit.expression,
+            fallbacks: submit.fallbacks,
         },
         priority: submit.priority,
         owner: submit.owner,
         start_by: submit.start_within.map(|within| now().after(within)),
+        phones: submit.phones,
+        compare: submit.compare,
+        once: submit.once,
     };
     let headers: Vec<(&str, &str)> =
         submit.idempotency_key.iter().map(|key| (IDEMPOTENCY_KEY, key.as_str())).collect();
@@ -191,7 +199,8 @@ fn describe(job: &JobView) -> String {
 
 /// What a job demands of a phone; empty when any will do.
 fn requirement_words(requirements: &Requirements) -> String {
-    let Requirements { models, os_min, os_max, labels, pool, rack, phone } = requirements;
+    let Requirements { models, os_min, os_max, labels, pool, rack, phone, expression, fallbacks } =
+        requirements;
     let words = [
         (!models.is_empty()).then(|| models.join(" or ")),
         os_min.as_ref().map(|version| format!("iOS {version} or newer")),
@@ -201,7 +210,12 @@ fn requirement_words(requirements: &Requirements) -> String {
         phone.as_ref().map(|phone| format!("phone {phone}")),
     ];
     let labels = labels.iter().map(|label| format!("label {label}"));
-    words.into_iter().flatten().chain(labels).collect::<Vec<_>>().join(", ")
+    let expression = expression.iter().map(Expression::to_string);
+    let fallbacks = fallbacks.iter().map(|Fallback { after_s, expression }| {
+        format!("after {} also {expression}", span(Duration::from_secs(*after_s)))
+    });
+    let words = words.into_iter().flatten().chain(labels).chain(expression).chain(fallbacks);
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn launch_words(launch: &LaunchResult) -> String {

@@ -1,6 +1,7 @@
 //! A small farm in the types of the API: one rack, two phones, a build, jobs in every state, a crash.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use holdfast_wire::api::{
     AttemptView, CrashView, Explanation, Obstacle, Page, PhoneAnswer, PhoneView, Problem, ProgressView,
@@ -112,15 +113,19 @@ impl Farm {
             state: JobState::Queued,
             submitted_at: self.ago(5),
             spec: JobSpec {
-                requirements: Requirements {
+                requirements: Arc::new(Requirements {
                     models: vec!["iPhone14,5".to_owned(), "iPhone 12".to_owned()],
                     os_min: Some("16".parse().unwrap()),
                     labels: vec!["lab-a".parse().unwrap()],
                     ..Requirements::default()
-                },
+                }),
                 ..spec()
             },
             waiting: Some("every phone that would do is busy".to_owned()),
+            eta: None,
+            warning: None,
+            cases_done: 0,
+            yielded: 0,
             attempts: Vec::new(),
         }
     }
@@ -142,9 +147,13 @@ impl Farm {
         JobView {
             id: JobId(17),
             spec: spec(),
-            state: JobState::Running { attempt: 1, phone: BUSY.parse().unwrap() },
+            state: JobState::Running { attempt: 1, phone: BUSY.parse().unwrap(), others: vec![] },
             submitted_at: self.ago(10),
             waiting: None,
+            eta: None,
+            warning: None,
+            cases_done: 0,
+            yielded: 0,
             attempts: vec![attempt],
         }
     }
@@ -284,6 +293,7 @@ fn explanation() -> Explanation {
         job: JobId(18),
         summary: "every phone that would do is busy".to_owned(),
         ahead: 0,
+        rules: vec![],
         phones: vec![
             answer(BUSY, Obstacle::Busy { attempt: "J17.1".parse().unwrap() }, "it runs J17.1"),
             answer(HOT, Obstacle::Pool { pool: None }, "it is in no pool"),
@@ -313,12 +323,15 @@ fn case() -> Case {
 fn spec() -> JobSpec {
     JobSpec {
         class: JobClass::Baseline,
-        build: identity(),
-        cases: vec![case()],
-        requirements: Requirements::default(),
+        build: Arc::new(identity()),
+        cases: Arc::new(vec![case()]),
+        requirements: Arc::default(),
         priority: 0,
         owner: Some("chat-team".parse().unwrap()),
         start_by: None,
+        phones: 1,
+        compare: None,
+        content: None,
     }
 }
 

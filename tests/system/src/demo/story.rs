@@ -85,6 +85,9 @@ pub async fn tell(farm: &Farm, board: &mut Board) -> anyhow::Result<Shown> {
                 priority: 0,
                 owner: None,
                 start_by: None,
+                phones: 1,
+                compare: None,
+                once: false,
             };
             let key = format!("demo-{class}-{}", build.identity.build_number);
             ids.push(farm.api.submit(&request, &key).await?.id);
