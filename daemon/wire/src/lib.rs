@@ -12,6 +12,7 @@
 //! | [`outcome`] | how an attempt ends and whom to blame |
 //! | [`sync`] | what an agent and the daemon say to each other |
 //! | [`api`] | what people and programs read from the daemon |
+//! | [`views`] | what operators read and change beside jobs and phones |
 
 pub mod api;
 pub mod build;
@@ -24,3 +25,4 @@ pub mod phone;
 pub mod requirement;
 pub mod sync;
 pub mod time;
+pub mod views;
