@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use holdfast_calendar::Calendar;
 use holdfast_wire::id::{Label, Owner, PoolName, RackId, Slot, Udid};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::outcome::Blame;
 use holdfast_wire::phone::PhoneFacts;
+use holdfast_wire::requirement::Expression;
 use holdfast_wire::sync::YieldWhen;
 
 /// The farm's rules.
@@ -24,6 +26,10 @@ pub struct Policy {
     pub owners: BTreeMap<Owner, OwnerPolicy>,
     /// The share and limits of every owner without an entry, each on its own, and of jobs without an owner together.
     pub default_owner: OwnerPolicy,
+    /// What phones demand of jobs. A phone that several demands name takes work only from owners that all of them allow.
+    pub demands: Vec<Demand>,
+    /// Windows of time by name, as classes use them.
+    pub windows: BTreeMap<String, Calendar>,
     /// A rack that has not spoken for so long is taken to be gone.
     pub rack_silent_after: Duration,
     /// What an attempt may take beside its cases: check, fetch, install, collect, upload, clean.
@@ -103,6 +109,15 @@ pub struct OwnerPolicy {
     pub minutes_per_day: Option<u32>,
 }
 
+/// What phones demand of the jobs that they take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Demand {
+    /// The phones.
+    pub phones: Expression,
+    /// The only owners whose jobs they take.
+    pub only: Vec<Owner>,
+}
+
 /// How often a job is tried again, by blame. Each has its own budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retries {
@@ -167,6 +182,8 @@ impl Policy {
             classes: Self::default_classes(),
             owners: BTreeMap::new(),
             default_owner: OwnerPolicy::default(),
+            demands: Vec::new(),
+            windows: BTreeMap::new(),
             rack_silent_after: Duration::from_secs(60),
             attempt_overhead: Duration::from_secs(900),
             retries: Retries { job: 0, phone: 3, rack: 3, farm: 3 },
