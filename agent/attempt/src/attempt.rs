@@ -1,7 +1,8 @@
 //! The phases of an attempt and how events lead from one to the next. The run itself is in `run`, the taking of crash
-//! files in `gather`.
+//! files in `gather`, giving the phone up early in `give_up`.
 
 mod gather;
+mod give_up;
 mod run;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -12,6 +13,7 @@ use holdfast_wire::crash::CrashFile;
 use holdfast_wire::id::CrashId;
 use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame, CaseResult, LaunchResult, StepName};
 use holdfast_wire::phone::{PhoneFacts, Readiness};
+use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::time::Time;
 
 use crate::health::judge;
@@ -42,6 +44,8 @@ pub struct Attempt {
     losses: u32,
     /// How it ends, if it ended this moment; the first failure stays.
     verdict: Verdict,
+    /// When it is to give its phone up, as it was told; the more urgent word counts.
+    yields: Option<YieldWhen>,
     install: Install,
     launched: Launched,
     before: Option<Before>,
@@ -51,7 +55,11 @@ pub struct Attempt {
     crashes: BTreeSet<CrashId>,
     /// Reports of processes that this attempt started.
     by_pid: BTreeMap<u32, CrashId>,
+    /// Of cases in order: those that were run to their end, then perhaps the one that was broken off.
     results: Vec<CaseResult>,
+    /// How many of `results` were run to their end.
+    cases_done: u32,
+    /// Of the case that runs.
     launches: Vec<LaunchResult>,
 }
 
@@ -75,7 +83,13 @@ enum Presence {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     Good,
-    Failed { blame: Blame, step: StepName, reason: String },
+    Failed {
+        blame: Blame,
+        step: StepName,
+        reason: String,
+    },
+    /// A yield has cut the run.
+    Yielded,
     Revoked,
 }
 
@@ -164,6 +178,7 @@ impl Attempt {
             presence: Presence::Here,
             losses: 0,
             verdict: Verdict::Good,
+            yields: None,
             install: Install::Undecided,
             launched,
             before: None,
@@ -172,6 +187,7 @@ impl Attempt {
             crashes: BTreeSet::new(),
             by_pid: BTreeMap::new(),
             results: Vec::new(),
+            cases_done: 0,
             launches: Vec::new(),
         };
         (attempt, vec![Step::Check])
@@ -185,6 +201,7 @@ impl Attempt {
         }
         match event {
             Event::Revoked => self.revoked(now),
+            Event::ToldToYield(when) => self.told_to_yield(now, when),
             Event::PhoneLost => self.phone_lost(now),
             Event::PhoneReturned => self.phone_returned(now),
             Event::Confirmed(crashes) => {
@@ -289,7 +306,8 @@ impl Attempt {
         let at = 30 + 60 * done / all;
         let note = self.case().map_or_else(String::new, |case| {
             let words = format!("launch {} of {}", self.launches.len() + 1, launches_of(case));
-            if cases.len() > 1 { format!("{}: {words}", case.name) } else { words }
+            let words = if cases.len() > 1 { format!("{}: {words}", case.name) } else { words };
+            if self.is_to_yield() { format!("{words}; then gives its phone up") } else { words }
         });
         (StepName::Run, at, at, note)
     }
@@ -321,25 +339,18 @@ impl Attempt {
     }
 
     fn fail(&mut self, blame: Blame, step: StepName, reason: impl Into<String>) {
-        if self.verdict == Verdict::Good {
+        let counts = match self.verdict {
+            Verdict::Good => true,
+            // A phone or rack in trouble is worth more than the cases that it did before.
+            Verdict::Yielded => blame != Blame::Job,
+            Verdict::Failed { .. } | Verdict::Revoked => false,
+        };
+        if counts {
             self.verdict = Verdict::Failed { blame, step, reason: reason.into() };
         }
     }
 
     // ---- what can happen at any moment ----
-
-    fn revoked(&mut self, now: Time) -> Vec<Step> {
-        if self.verdict == Verdict::Revoked {
-            return Vec::new();
-        }
-        self.verdict = Verdict::Revoked;
-        match self.phase {
-            Phase::AwaitReturn => self.finish(now, PhoneLeft::Dirty),
-            Phase::Upload => self.upload(now),
-            Phase::Delete(_) | Phase::Clean | Phase::Over => Vec::new(),
-            _ => self.collect(now),
-        }
-    }
 
     fn phone_lost(&mut self, now: Time) -> Vec<Step> {
         if self.presence == Presence::Away {
@@ -352,7 +363,7 @@ impl Attempt {
         if !matches!(self.phase, Phase::Upload | Phase::Delete(_) | Phase::Clean) {
             self.fail(Blame::Phone, step, "the phone left the bus in the middle; look at its cable and port");
         }
-        if self.verdict == Verdict::Revoked || self.losses > LOSSES_MAX {
+        if self.is_wanted_at_once() || self.losses > LOSSES_MAX {
             return self.finish(now, PhoneLeft::Dirty);
         }
         self.go(now, Phase::AwaitReturn, self.brief.settings.return_grace, Step::Rest)
@@ -397,7 +408,10 @@ impl Attempt {
             }
             Phase::Gather(gather) => match (&gather.stage, &gather.purpose) {
                 (_, Purpose::Collect) if now >= gather.until => {
-                    self.fail(Blame::Phone, StepName::Collect, "taking the crash files took too long");
+                    // A time that was cut short is nobody's fault: a later sweep takes the rest.
+                    if !self.is_wanted_at_once() {
+                        self.fail(Blame::Phone, StepName::Collect, "taking the crash files took too long");
+                    }
                     self.upload(now)
                 }
                 (Stage::Resting, _) => self.list_again(now),
@@ -500,7 +514,7 @@ impl Attempt {
     /// Waits until the daemon has every crash file, unless the phone is wanted elsewhere.
     fn upload(&mut self, now: Time) -> Vec<Step> {
         let waits = self.taken.values().any(|crash| !self.confirmed.contains(crash));
-        if !waits || self.verdict == Verdict::Revoked {
+        if !waits || self.is_wanted_at_once() {
             return self.delete_confirmed(now);
         }
         if matches!(self.phase, Phase::Upload) {
@@ -536,6 +550,7 @@ impl Attempt {
             Verdict::Failed { blame, step, reason } => {
                 AttemptEnd::Failed { blame: *blame, step: *step, reason: reason.clone() }
             }
+            Verdict::Yielded => self.yielded(),
             Verdict::Revoked => AttemptEnd::Revoked,
         };
         self.close_case();

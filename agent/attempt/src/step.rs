@@ -8,7 +8,7 @@ use holdfast_wire::crash::{CrashFile, CrashOrigin};
 use holdfast_wire::id::{BuildHash, CrashId, LeaseNumber, RackId, Udid};
 use holdfast_wire::outcome::{AttemptReport, Blame};
 use holdfast_wire::phone::PhoneFacts;
-use holdfast_wire::sync::Work;
+use holdfast_wire::sync::{Work, YieldWhen};
 
 use crate::health::Thresholds;
 use crate::plan::{Launched, Peek, Taken};
@@ -83,6 +83,8 @@ pub enum Event {
     Confirmed(BTreeSet<CrashId>),
     /// The daemon took the lease back.
     Revoked,
+    /// The daemon wants the phone for more urgent work.
+    ToldToYield(YieldWhen),
     /// The phone left the bus.
     PhoneLost,
     /// The phone is on the bus again.

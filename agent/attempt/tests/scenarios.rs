@@ -1,6 +1,7 @@
-//! The attempt by example: each line is what happens and what the brain then orders. Laws that hold for every
-//! order of events are in `laws.rs`.
+//! The attempt by example: each line is what happens and what the brain then orders. Yields are in `yields.rs`, laws
+//! that hold for every order of events in `laws.rs`.
 
+#[expect(dead_code, reason = "one case is enough here")]
 mod common;
 
 use common::{Play, check};

@@ -8,7 +8,7 @@ use holdfast_wire::id::CrashId;
 use holdfast_wire::outcome::{LaunchEnd, StepName};
 use holdfast_wire::time::Time;
 
-use super::{Attempt, Gather, PULL_FAILURES_MAX, Phase, Purpose, Stage, Verdict};
+use super::{Attempt, Gather, PULL_FAILURES_MAX, Phase, Purpose, Stage};
 use crate::launches::{Launching, case_result};
 use crate::plan::{Peek, attempt_of};
 use crate::step::{Failure, FailureKind, Step};
@@ -20,10 +20,8 @@ impl Attempt {
     }
 
     pub(super) fn collect(&mut self, now: Time) -> Vec<Step> {
-        let limit = match self.verdict {
-            Verdict::Revoked => self.brief.settings.quick_collect,
-            Verdict::Good | Verdict::Failed { .. } => self.brief.settings.collect,
-        };
+        let settings = &self.brief.settings;
+        let limit = if self.is_wanted_at_once() { settings.quick_collect } else { settings.collect };
         self.close_case();
         self.gather(now, Purpose::Collect, now.after(limit))
     }

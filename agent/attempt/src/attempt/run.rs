@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdfast_wire::case::{Case, CaseRun};
+use holdfast_wire::id::Udid;
 use holdfast_wire::outcome::{Blame, LaunchEnd, StepName};
 use holdfast_wire::time::Time;
 
@@ -12,9 +13,12 @@ use crate::launches::{Launching, case_result, launches_of};
 use crate::step::{Failure, FailureKind, PhoneLeft, Step};
 
 impl Attempt {
-    /// Launches again, or goes on to collect when every case is done.
+    /// Launches again, or goes on to collect: when every case is done, or between two cases when it is to yield.
     pub(super) fn next_launch(&mut self, now: Time) -> Vec<Step> {
         while let Some(case) = self.case().cloned() {
+            if self.is_to_yield() && self.launches.is_empty() {
+                return self.cut(now);
+            }
             let number = u32::try_from(self.launches.len()).unwrap_or(u32::MAX);
             if number < launches_of(&case) {
                 let CaseRun::Launch { launch_timeout_ms, arguments, .. } = &case.run;
@@ -24,26 +28,33 @@ impl Attempt {
                 return self.go(now, Phase::Launch, timeout + self.brief.settings.margin, step);
             }
             self.results.push(case_result(&case, std::mem::take(&mut self.launches)));
+            self.cases_done += 1;
         }
-        let failure = self.results.iter().find_map(|result| {
-            result.failure.as_ref().map(|failure| format!("case {}: {failure}", result.case))
-        });
-        if let Some(reason) = failure {
+        if let Some(reason) = self.first_failure() {
             self.fail(Blame::Job, StepName::Run, reason);
         }
         self.collect(now)
     }
 
-    /// What the app is told: a phone's own log then shows which lease each of its launches served.
+    /// Why the first case failed that was run to its end, for people.
+    pub(super) fn first_failure(&self) -> Option<String> {
+        let mut done = self.results.iter().take(self.cases_done as usize);
+        done.find_map(|result| Some(format!("case {}: {}", result.case, result.failure.as_ref()?)))
+    }
+
+    /// What the app is told: a phone's own log then shows which lease each of its launches served, and one of
+    /// several apps of a job knows the phones of the others.
     fn environment(&self, case: &Case) -> BTreeMap<String, String> {
         let attempt = self.brief.work.attempt;
+        let peers: Vec<&str> = self.brief.work.with.iter().map(Udid::as_str).collect();
+        let peers = (!peers.is_empty()).then(|| ("HOLDFAST_PEERS", peers.join(",")));
         let told = [
             ("HOLDFAST_JOB", attempt.job.to_string()),
             ("HOLDFAST_ATTEMPT", attempt.to_string()),
             ("HOLDFAST_LEASE", self.brief.lease.to_string()),
             ("HOLDFAST_CASE", case.name.to_string()),
         ];
-        told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+        told.into_iter().chain(peers).map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     pub(super) fn launched(&mut self, now: Time, pid: u32, took: Duration) -> Vec<Step> {
@@ -73,6 +84,10 @@ impl Attempt {
             }
             // Somebody took the app off since we put it there.
             FailureKind::AppMissing if self.install == Install::Skipped => {
+                if self.is_to_yield() {
+                    // To put it back takes longer than the case may.
+                    return self.cut(now);
+                }
                 self.install = Install::Undecided;
                 self.fetch(now)
             }

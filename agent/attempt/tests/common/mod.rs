@@ -16,7 +16,7 @@ use holdfast_wire::id::{BuildHash, CrashId, LeaseNumber};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::outcome::{AttemptEnd, Blame, LaunchEnd};
 use holdfast_wire::phone::{Battery, InstalledApp, Pairing, PhoneFacts, Storage};
-use holdfast_wire::sync::Work;
+use holdfast_wire::sync::{Work, YieldWhen};
 use holdfast_wire::time::Time;
 
 /// What a scenario starts from.
@@ -64,6 +64,14 @@ impl Play {
 
     pub(crate) fn with_build_on_phone(mut self) -> Self {
         self.brief.installed = Some(self.brief.work.build.hash);
+        self
+    }
+
+    /// The same case `cases` times, named `case-1`, `case-2` and so on.
+    pub(crate) fn with_cases(mut self, cases: usize) -> Self {
+        let case = self.brief.work.cases.first().unwrap().clone();
+        let named = |number: usize| Case { name: format!("case-{number}").parse().unwrap(), ..case.clone() };
+        self.brief.work.cases = Arc::new((1..=cases).map(named).collect());
         self
     }
 
@@ -156,6 +164,11 @@ fn event_of(text: &str) -> Event {
         }
         "confirmed" => Event::Confirmed(BTreeSet::from([crash(u8::try_from(number(1)).unwrap())])),
         "revoked" => Event::Revoked,
+        "yield" => Event::ToldToYield(match *words.get(1).unwrap() {
+            "case-done" => YieldWhen::CaseDone,
+            "at-once" => YieldWhen::AtOnce,
+            other => panic!("{other:?} is no time to yield"),
+        }),
         "lost" => Event::PhoneLost,
         "returned" => Event::PhoneReturned,
         later if later.starts_with('+') => Event::Tick,
