@@ -236,6 +236,11 @@ fn demands(wanted: &Requirements) -> String {
     words.extend(wanted.pool.as_ref().map(|pool| format!("pool {pool}")));
     words.extend(wanted.rack.as_ref().map(|rack| format!("rack {rack}")));
     words.extend(wanted.phone.as_ref().map(|phone| format!("phone {phone}")));
+    words.extend(wanted.expression.as_ref().map(|expression| shown(expression.as_str())));
+    words.extend(wanted.fallbacks.iter().map(|fallback| {
+        let after = span(Duration::from_secs(fallback.after_s));
+        format!("after {after} also {}", shown(fallback.expression.as_str()))
+    }));
     if words.is_empty() { "any".to_owned() } else { words.join(", ") }
 }
 

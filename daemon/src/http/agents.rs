@@ -199,6 +199,9 @@ fn bounded(mut report: PhoneReport) -> PhoneReport {
     {
         *text = cut(std::mem::take(text));
     }
+    for text in [&mut facts.chip, &mut facts.region].into_iter().flatten() {
+        *text = cut(std::mem::take(text));
+    }
     facts.labels.truncate(LABELS_MAX);
     report
 }

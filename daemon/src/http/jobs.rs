@@ -108,14 +108,8 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
     if !(1..=CASES_MAX).contains(&asked) {
         wrong("cases".to_owned(), format!("a job runs 1 to {CASES_MAX} cases, not {asked}"));
     }
-    let wants = &request.requirements;
-    if let (Some(minimum), Some(maximum)) = (&wants.os_min, &wants.os_max)
-        && !minimum.is_at_most(maximum)
-    {
-        wrong(
-            "requirements.os_min".to_owned(),
-            format!("{minimum} is above os_max {maximum}; no phone can be both"),
-        );
+    for (place, what) in request.requirements.mistakes() {
+        wrong(format!("requirements.{place}"), what);
     }
     let now = app.clock.now();
     if let Some(start_by) = request.start_by.filter(|start_by| *start_by <= now) {
