@@ -15,7 +15,7 @@ const TOP: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "agent", "config", "daemon", "scripts", "tests"];
 
 /// Which of our crates each crate may depend on in its normal dependencies. Every arrow points down.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("holdfast-wire", &[]),
     ("holdfast-calendar", &["holdfast-wire"]),
     ("holdfast-scheduler", &["holdfast-wire", "holdfast-calendar"]),
@@ -33,6 +33,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("holdfast-simphone", &[]),
     ("holdfast-powercut", &["holdfast-store"]),
     ("holdfast-system", &["holdfast-wire"]),
+    ("holdfast-bench", &["holdfast-wire", "holdfast-scheduler", "holdfast-store", "holdfast-system"]),
     ("holdfast-tidy", &[]),
 ];
 

@@ -1,0 +1,192 @@
+//! A data folder whose store holds any number of waiting jobs. A daemon takes in a few jobs of the mix over HTTP; its
+//! export is then multiplied and imported again, so that the records are the daemon's own whatever their shape is.
+
+use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail, ensure};
+use holdfast_system::process::program;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::clients::{Until, submit_all};
+use crate::farm::{Daemon, configure};
+use crate::phones::requirements;
+use crate::random::Random;
+
+/// Jobs that the daemon takes in itself: enough that every kind of the mix is there.
+const SAMPLES: usize = 512;
+
+/// What the keys of jobs begin with.
+const JOB: &[u8] = b"job/";
+
+/// A folder for daemons, and the build that jobs in it test.
+#[derive(Debug)]
+pub struct Backlog {
+    /// The folder, with configuration and data.
+    pub folder: TempDir,
+    /// The build.
+    pub build: String,
+}
+
+/// Makes a folder with so many jobs waiting.
+///
+/// # Errors
+/// The daemon refuses, or its export has another shape than expected.
+pub async fn make(jobs: u64) -> anyhow::Result<Backlog> {
+    let daemon = Daemon::start().await?;
+    let mut random = Random::new(1);
+    let bodies = (0..SAMPLES).map(|_| daemon.job("custom", &requirements(&mut random))).collect();
+    submit_all(daemon.address, Arc::new(bodies), Until::Jobs(SAMPLES)).await?;
+    let (sampled, build) = daemon.stop().await?;
+    let folder = sampled.path();
+    let (small, large) = (folder.join("small.dump"), folder.join("large.dump"));
+    command(folder, "export", &small).await?;
+    multiply(&small, &large, jobs)?;
+    let target = crate::farm::folder()?;
+    configure(target.path(), 0)?;
+    // Builds and reports lie beside the store.
+    let blobs = std::process::Command::new("cp")
+        .args(["-a", "--"])
+        .arg(folder.join("daemon"))
+        .arg(target.path().join("daemon"))
+        .status()
+        .context("cannot copy the data folder")?;
+    ensure!(blobs.success(), "cannot copy the data folder");
+    std::fs::remove_dir_all(target.path().join("daemon/store")).context("cannot empty the store")?;
+    command(target.path(), "import", &large).await?;
+    Ok(Backlog { folder: target, build })
+}
+
+async fn command(folder: &Path, verb: &str, file: &Path) -> anyhow::Result<()> {
+    let file = file.display().to_string();
+    let done = tokio::process::Command::new(program("holdfastd")?)
+        .arg("--config")
+        .arg(folder.join("holdfastd.yaml"))
+        .args(["store", verb, &file])
+        .output()
+        .await
+        .context("cannot run the daemon's program")?;
+    ensure!(done.status.success(), "`store {verb}` failed: {}", String::from_utf8_lossy(&done.stderr));
+    Ok(())
+}
+
+/// Writes a dump that holds what the small one does, but with so many jobs, numbered from 1.
+fn multiply(small: &Path, large: &Path, jobs: u64) -> anyhow::Result<()> {
+    let read = std::fs::File::open(small).with_context(|| format!("cannot read {}", small.display()))?;
+    let mut lines = BufReader::new(read).lines();
+    let head = lines.next().context("a dump has a first line")??;
+    let (mut before, mut samples, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    for line in lines {
+        let line = line?;
+        let entry: Value = serde_json::from_str(&line).context("a dump has JSON lines")?;
+        let Some(key) = entry.get("key") else { continue };
+        let key = bytes(key)?;
+        if key.starts_with(JOB) {
+            samples.push(entry);
+        } else if key.as_slice() < JOB {
+            before.push(line);
+        } else {
+            after.push(line);
+        }
+    }
+    if samples.is_empty() {
+        bail!("the dump holds no job");
+    }
+    let write = std::fs::File::create(large).with_context(|| format!("cannot write {}", large.display()))?;
+    let mut out = Dump { to: BufWriter::new(write), hasher: blake3::Hasher::new(), entries: 0 };
+    out.line(&head)?;
+    before.iter().try_for_each(|line| out.entry(line))?;
+    for number in 1..=jobs {
+        let sample = &samples[usize::try_from(number)? % samples.len()];
+        out.entry(&renumbered(sample, number)?)?;
+    }
+    after.iter().try_for_each(|line| out.entry(line))?;
+    out.end()
+}
+
+/// A job's line under another number.
+fn renumbered(sample: &Value, number: u64) -> anyhow::Result<String> {
+    let key = [JOB, &number.to_be_bytes()].concat();
+    let version = sample.get("version").and_then(Value::as_u64).context("an entry has a version")?;
+    let value = String::from_utf8(bytes(sample.get("value").context("an entry has a value")?)?)?;
+    let (start, rest) = value.split_once("\"id\":\"J").context("a job's record names it")?;
+    let (_digits, rest) = rest.split_once('"').context("a job's name ends")?;
+    let value = format!("{start}\"id\":\"J{number}\"{rest}");
+    // The check of the dump's format: the first 16 bytes of BLAKE3 over key, version and value.
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&(key.len() as u64).to_be_bytes()).update(&key);
+    hasher.update(&version.to_be_bytes()).update(value.as_bytes());
+    let check = hasher.finalize().to_hex();
+    let key = match String::from_utf8(key) {
+        Ok(text) => json!({ "text": text }),
+        Err(error) => {
+            json!({ "hex": error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
+        }
+    };
+    let entry = json!({ "key": key, "version": version, "value": { "text": value }, "check": check[..32] });
+    Ok(entry.to_string())
+}
+
+fn bytes(value: &Value) -> anyhow::Result<Vec<u8>> {
+    if let Some(text) = value.get("text").and_then(Value::as_str) {
+        return Ok(text.as_bytes().to_vec());
+    }
+    let digits = value.get("hex").and_then(Value::as_str).context("bytes are text or hex")?;
+    let byte = |place: usize| {
+        digits
+            .get(place..place + 2)
+            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
+            .context("bytes in hex")
+    };
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
+struct Dump<W: Write> {
+    to: W,
+    hasher: blake3::Hasher,
+    entries: u64,
+}
+
+impl<W: Write> Dump<W> {
+    fn line(&mut self, line: &str) -> anyhow::Result<()> {
+        self.hasher.update(line.as_bytes()).update(b"\n");
+        self.to.write_all(line.as_bytes())?;
+        Ok(self.to.write_all(b"\n")?)
+    }
+
+    fn entry(&mut self, line: &str) -> anyhow::Result<()> {
+        self.entries += 1;
+        self.line(line)
+    }
+
+    fn end(mut self) -> anyhow::Result<()> {
+        let checksum = self.hasher.finalize().to_hex().to_string();
+        // The last line is told by how it begins.
+        writeln!(self.to, "{{\"entries\":{},\"blake3\":\"{checksum}\"}}", self.entries)?;
+        Ok(self.to.flush()?)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use holdfast_store::MemoryStore;
+
+    use super::*;
+
+    #[test]
+    fn a_multiplied_dump_is_one_that_the_store_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let (small, large) = (folder.path().join("small"), folder.path().join("large"));
+        let sample = json!({ "key": { "text": "job/\0\0\0\0\0\0\0\u{1}" }, "version": 2,
+            "value": { "text": "{\"v\":1,\"data\":{\"id\":\"J1\",\"x\":0}}" }, "check": "" });
+        let dump = format!("{{\"holdfast_dump\":1,\"revision\":7}}\n{sample}\n{{\"entries\":1}}\n");
+        std::fs::write(&small, dump).unwrap();
+        multiply(&small, &large, 300).unwrap();
+        let read = BufReader::new(std::fs::File::open(&large).unwrap());
+        MemoryStore::from_dump(read).unwrap();
+        assert!(std::fs::read_to_string(&large).unwrap().contains("J300"));
+    }
+}

@@ -1,0 +1,72 @@
+//! From the moment a phone is free until its next order is at its agent: 1,000 phones over 20 agents, 100 attempts a
+//! second come to their end, 10,000 jobs wait. Once with agents that wait for the order, and once with agents that
+//! begin what was staged ahead.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Setup;
+use crate::agent::{Manner, Staging, What};
+use crate::clients::{Until, submit_all};
+use crate::farm::{Daemon, Rows};
+use crate::figures::Figures;
+use crate::phones::requirements;
+use crate::random::Random;
+
+/// Between two ends: 100 a second.
+const EVERY: Duration = Duration::from_millis(10);
+
+/// Measures it.
+///
+/// # Errors
+/// The daemon fails.
+pub async fn measure(setup: &Setup) -> anyhow::Result<Figures> {
+    let asked = gaps(setup, Staging::Ignored).await?;
+    let staged = gaps(setup, Staging::Obeyed).await?;
+    let ahead = staged.iter().filter(|(_, staged)| *staged).count();
+    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
+    let share = 100.0 * ahead as f64 / staged.len().max(1) as f64;
+    let only = |gaps: Vec<(Duration, bool)>| gaps.into_iter().map(|(gap, _)| gap).collect::<Vec<_>>();
+    Ok(Figures::default()
+        .with_times("dispatch", &only(asked))
+        .with_times("dispatch_staged", &only(staged))
+        .with("dispatch_staged_percent", share))
+}
+
+async fn gaps(setup: &Setup, staging: Staging) -> anyhow::Result<Vec<(Duration, bool)>> {
+    let (agents, phones_each, backlog, ends) = setup.depth.of((20, 50, 10_000, 2_000), (4, 25, 500, 100));
+    let phones = agents * phones_each;
+    let daemon = Daemon::start().await?;
+    let mut random = Random::new(4);
+    let bodies = (0..backlog).map(|_| daemon.job("custom", &requirements(&mut random))).collect();
+    submit_all(daemon.address, Arc::new(bodies), Until::Jobs(backlog + phones)).await?;
+    let mut rows = Rows::start(daemon.address, agents, phones_each, Manner::WhenTold, staging);
+    rows.all_busy(phones).await?;
+    // Orders that the farm gives while it settles are not the answer to an end.
+    while tokio::time::timeout(Duration::from_millis(300), rows.next()).await.is_ok() {}
+    let mut gaps = Vec::with_capacity(ends);
+    let mut idle: Vec<bool> = vec![false; phones];
+    let started = Instant::now();
+    let mut next = 0_usize;
+    while gaps.len() < ends {
+        let due = started + EVERY * u32::try_from(next)?;
+        tokio::select! {
+            () = tokio::time::sleep_until(due.into()), if next < ends => {
+                // A phone that still waits for work cannot come free once more.
+                if let Some(phone) = (0..8).map(|_| random.place(phones)).find(|phone| !idle[*phone]) {
+                    idle[phone] = true;
+                    rows.end(phone).await?;
+                    next += 1;
+                }
+            }
+            seen = rows.next() => {
+                let seen = seen?;
+                if let What::Run { gap: Some(gap), staged, .. } = seen.what {
+                    idle[seen.phone] = false;
+                    gaps.push((gap, staged));
+                }
+            }
+        }
+    }
+    Ok(gaps)
+}
