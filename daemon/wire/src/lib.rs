@@ -23,6 +23,8 @@ pub mod job;
 pub mod outcome;
 pub mod phone;
 pub mod requirement;
+#[cfg(feature = "schema")]
+mod schema;
 pub mod sync;
 pub mod time;
 pub mod views;
