@@ -8,9 +8,9 @@ use crate::window::HORIZON;
 use crate::zone::Zone;
 use crate::{CalendarError, Day, Window};
 
-/// How many seams between windows are looked over for the next change: nine years of a seam every hour.
+/// How many seams between windows are looked over for the next change: nine years of six a day.
 /// Windows that take turns more often than that are taken to go on so.
-const SEAMS_MAX: usize = 80_000;
+const SEAMS_MAX: usize = 20_000;
 
 /// Open when any of its windows is, and all day long on some days; shut all day long on others, whatever the
 /// windows say. A day begins when the wall clock of the calendar's zone first reaches midnight.

@@ -48,7 +48,8 @@ impl ClockSpan {
         if from == until {
             return Err(wrong(clock, "begins when it ends: write 00:00-24:00 for whole days"));
         }
-        let weekdays = weekdays(days.trim()).map_err(|(found, mend)| wrong(&found, &mend))?;
+        let days: String = days.split_whitespace().collect();
+        let weekdays = weekdays(&days).map_err(|(found, mend)| wrong(&found, &mend))?;
         Ok(Self { text: text.to_owned(), from, until, weekdays })
     }
 

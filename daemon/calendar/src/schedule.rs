@@ -20,11 +20,14 @@ use crate::expression::Fields;
 use crate::walls::Walls;
 use crate::zone::Zone;
 
+/// No firing lies before: two days before 1970, which is then still ahead in every zone.
+const FIRST_MS: i64 = -2 * 86_400_000;
+
 /// A cron expression in a time zone.
 ///
 /// Five fields (minute, hour, day of the month, month, weekday) or six with the second first; lists,
 /// ranges and steps; names of months and weekdays; `@hourly` and the like. Weekdays are counted as in Unix:
-/// 0 and 7 are Sunday. Firings end with the year 2100.
+/// 0 and 7 are Sunday. Firings begin with the year 1970 and end with the year 2100.
 #[derive(Clone)]
 pub struct Schedule {
     expression: String,
@@ -62,6 +65,7 @@ impl Schedule {
 
     /// The first firing strictly after `at`. None when there is never one, such as on 30 February.
     pub fn next_after(&self, at: Time) -> Option<Time> {
+        let at = at.max(Time::from_unix_ms(FIRST_MS));
         if self.fields.every_hour() { self.next_shown(at) } else { self.next_first_reached(at) }
     }
 

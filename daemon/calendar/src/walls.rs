@@ -29,11 +29,10 @@ impl Walls {
     }
 
     /// The first matching wall time strictly after; whole seconds. None when there is none up to
-    /// the year 2100, where the crate's calendar ends.
+    /// the year 2100: the crate's calendar has the years 1970 to 2100.
     pub(crate) fn after(&self, wall: DateTime) -> Option<DateTime> {
-        // The crate's calendar begins in 1970.
-        let second = Offset::UTC.to_timestamp(wall).ok()?.as_second().max(-1);
-        let after = ChronoDateTime::<Utc>::from_timestamp(second, 0)?;
+        let after =
+            ChronoDateTime::<Utc>::from_timestamp(Offset::UTC.to_timestamp(wall).ok()?.as_second(), 0)?;
         let by_day = self.by_day.after(&after).next();
         let by_weekday = self.by_weekday.as_ref().and_then(|half| half.after(&after).next());
         let next = by_day.into_iter().chain(by_weekday).min()?;

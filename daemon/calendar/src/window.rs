@@ -43,7 +43,7 @@ pub(crate) struct Span {
 enum Opening {
     /// Opens at each firing, for elapsed time.
     Firings {
-        schedule: Schedule,
+        schedule: Box<Schedule>,
         open: Duration,
         /// The last second of the day of each run of firings that are at most `open` apart.
         run_ends: Vec<u32>,
@@ -68,7 +68,7 @@ impl Window {
             return Err(CalendarError::Duration { seconds: open.as_secs(), seconds_max: OPEN_MAX.as_secs() });
         }
         let run_ends = run_ends(schedule.fields().seconds_of_day(), open);
-        let opening = Opening::Firings { schedule, open, run_ends };
+        let opening = Opening::Firings { schedule: Box::new(schedule), open, run_ends };
         Ok(Self { opening, left_out: left_out.into_iter().collect() })
     }
 
@@ -168,22 +168,23 @@ impl Window {
         Some(firing)
     }
 
-    /// The last firing of the same day that follows `firing` without a moment shut between, or `firing` itself
-    /// where the clock changes before. It spares a walk over every firing of a busy day.
+    /// The last firing of the same day that follows `firing` without a moment shut between, as far as the clock
+    /// doesn't change meanwhile. It spares a walk over every firing of a busy day.
     fn latest_in_run(&self, schedule: &Schedule, firing: Time, run_ends: &[u32]) -> Time {
-        let zone = schedule.in_zone();
+        let (zone, fields) = (schedule.in_zone(), schedule.fields());
         let clock = zone.wall(firing).time();
         let number = |part: i8| u32::try_from(part).unwrap_or(0);
         let second = number(clock.hour()) * 3_600 + number(clock.minute()) * 60 + number(clock.second());
-        if !schedule.fields().admits_second_of_day(second) {
+        if !fields.admits_second_of_day(second) {
             return firing;
         }
-        let last = run_ends.iter().find(|end| **end >= second).copied().unwrap_or(second);
-        let latest = firing.after(Duration::from_secs(u64::from(last - second)));
-        match zone.change_after(firing) {
-            Some(change) if change <= latest => firing,
-            _ => latest,
-        }
+        let run_end = run_ends.iter().find(|end| **end >= second).copied().unwrap_or(second);
+        let steady = zone.change_after(firing).map_or(Duration::MAX, |change| change.since(firing));
+        let before_change = u64::from(second).saturating_add(steady.as_secs()).saturating_sub(1);
+        let last = run_end.min(u32::try_from(before_change).unwrap_or(run_end));
+        let latest =
+            (second..=last).rev().find(|second| fields.admits_second_of_day(*second)).unwrap_or(second);
+        firing.after(Duration::from_secs(u64::from(latest - second)))
     }
 
     fn leaves_out(&self, day: Date) -> bool {

@@ -111,7 +111,8 @@ impl Zone {
     }
 }
 
-/// The same instant for the zone database; [`Time`] never leaves the years that it knows.
+/// The same instant for the zone database; beyond the years that it knows, the nearest that it knows.
 fn timestamp(at: Time) -> Timestamp {
-    Timestamp::from_millisecond(at.as_unix_ms()).unwrap_or(Timestamp::UNIX_EPOCH)
+    let ms = at.as_unix_ms();
+    Timestamp::from_millisecond(ms).unwrap_or(if ms > 0 { Timestamp::MAX } else { Timestamp::MIN })
 }
