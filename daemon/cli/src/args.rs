@@ -4,10 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use holdfast_wire::id::{CaseName, CompareName, JobId, Label, Owner, PoolName, RackId, Udid};
-use holdfast_wire::job::{JobClass, PHONES_PER_JOB_MAX};
-use holdfast_wire::phone::OsVersion;
-use holdfast_wire::requirement::{Expression, ExpressionError, Fallback};
+use holdfast_wire::id::{Owner, Udid};
+use holdfast_wire::job::JobClass;
+
+mod job;
+mod rules;
+
+pub use job::{JobCommand, Submit, Wanted};
+pub use rules::{AuditCommand, OwnerCommand, PoolCommand, Queue, ScheduleCommand};
 
 /// A farm of iPhones: submit builds and jobs, look after phones, read crashes.
 #[derive(Debug, Parser)]
@@ -33,21 +37,36 @@ pub enum Command {
     /// Jobs: run these cases on this build.
     #[command(subcommand)]
     Job(JobCommand),
+    /// What waits and what runs, by class, with reasons and expected starts.
+    #[command(after_help = "Example:\n  holdfast queue --class baseline --watch")]
+    Queue(Queue),
     /// Phones: where they are and how they do.
     #[command(subcommand)]
     Phone(PhoneCommand),
     /// Racks: the computers that the phones are plugged into.
     #[command(subcommand)]
     Rack(RackCommand),
+    /// Pools: named sets of phones, and the classes they serve.
+    #[command(subcommand)]
+    Pool(PoolCommand),
+    /// Schedules: jobs that the calendar submits.
+    #[command(subcommand)]
+    Schedule(ScheduleCommand),
+    /// Owners: whose jobs they are, their shares and limits.
+    #[command(subcommand)]
+    Owner(OwnerCommand),
     /// Crashes: report files taken from phones.
     #[command(subcommand)]
     Crash(CrashCommand),
     /// Cases: what can be run.
     #[command(subcommand)]
     Case(CaseCommand),
-    /// Configuration files.
+    /// Configuration: check files, read them again.
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// What operators did.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// The daemon's store, while the daemon is stopped.
     #[command(subcommand)]
     Store(StoreCommand),
@@ -93,117 +112,6 @@ pub enum BuildCommand {
     },
 }
 
-/// `holdfast job …`
-#[derive(Debug, Subcommand)]
-pub enum JobCommand {
-    /// Submits a job.
-    #[command(
-        after_help = "Example:\n  holdfast job submit --class baseline --build 3f2c1ab --case cold-launch --os-min 16"
-    )]
-    Submit(Box<Submit>),
-    /// Lists jobs: running first, then waiting in the order of service, then ended, newest first.
-    List {
-        /// Only this class.
-        #[arg(long)]
-        class: Option<ClassArg>,
-        /// Only jobs that are queued, running or ended.
-        #[arg(long, value_parser = ["queued", "running", "ended"])]
-        state: Option<String>,
-        /// How much of the list.
-        #[command(flatten)]
-        paging: Paging,
-    },
-    /// Shows one job with its attempts.
-    Describe {
-        /// Its id: J17.
-        job: JobId,
-    },
-    /// Follows jobs until they have ended; the exit code tells how.
-    Watch {
-        /// Their ids.
-        #[arg(required = true)]
-        jobs: Vec<JobId>,
-        /// Give up after so many seconds, with exit code 8.
-        #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-        timeout: Option<Duration>,
-    },
-    /// Says why a job waits, phone by phone.
-    Explain {
-        /// Its id.
-        job: JobId,
-    },
-    /// Takes a job back.
-    Cancel {
-        /// Its id.
-        job: JobId,
-    },
-}
-
-/// What a job may ask for.
-#[derive(Debug, Args)]
-pub struct Submit {
-    /// Who goes first: crash, baseline, custom, special, idle.
-    #[arg(long)]
-    pub class: ClassArg,
-    /// The build's hash, or enough of its beginning.
-    #[arg(long, value_parser = hash)]
-    pub build: String,
-    /// A case of the farm's catalogue; may be said again.
-    #[arg(long = "case", required = true)]
-    pub cases: Vec<CaseName>,
-    /// Only phones of this model (iPhone14,5 or 'iPhone 13'); may be said again.
-    #[arg(long = "model")]
-    pub models: Vec<String>,
-    /// The oldest iOS that will do.
-    #[arg(long)]
-    pub os_min: Option<OsVersion>,
-    /// The newest iOS that will do.
-    #[arg(long)]
-    pub os_max: Option<OsVersion>,
-    /// A label that the phone must have; may be said again.
-    #[arg(long = "label")]
-    pub labels: Vec<Label>,
-    /// This pool instead of those that serve the class.
-    #[arg(long)]
-    pub pool: Option<PoolName>,
-    /// This rack only.
-    #[arg(long)]
-    pub rack: Option<RackId>,
-    /// This very phone.
-    #[arg(long)]
-    pub phone: Option<Udid>,
-    /// What else a phone must be, like 'model = "iPhone 15" and os >= 17 and not label = slow'.
-    #[arg(long = "require", value_name = "EXPRESSION")]
-    pub expression: Option<Expression>,
-    /// What will do as well after so many seconds, like '600: any'; may be said again, soonest first.
-    #[arg(long = "fallback", value_name = "SECONDS:EXPRESSION", value_parser = fallback, requires = "expression")]
-    pub fallbacks: Vec<Fallback>,
-    /// Phones that it needs at once; all of them begin together or none does.
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=i64::from(PHONES_PER_JOB_MAX)))]
-    pub phones: u16,
-    /// Run on the very same phone as the other jobs of this comparison, taking turns between builds.
-    #[arg(long, value_name = "NAME")]
-    pub compare: Option<CompareName>,
-    /// When the same is waiting, running or has passed already, that job answers for this one too.
-    #[arg(long)]
-    pub once: bool,
-    /// Inside the class, higher goes first.
-    #[arg(long, default_value_t = 0, allow_negative_numbers = true)]
-    pub priority: i32,
-    /// Who asks.
-    #[arg(long)]
-    pub owner: Option<Owner>,
-    /// Not started within so many seconds, the job expires.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
-    pub start_within: Option<Duration>,
-    /// Makes a repeated submission harmless: the same key gives the same job.
-    #[arg(long)]
-    pub idempotency_key: Option<String>,
-    /// Follow the job until it has ended.
-    #[arg(long)]
-    pub watch: bool,
-}
-
 /// `holdfast phone …`
 #[derive(Debug, Subcommand)]
 pub enum PhoneCommand {
@@ -225,11 +133,52 @@ pub enum PhoneCommand {
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         lasts: Option<Duration>,
     },
-    /// Lets a phone work again.
+    /// Lets a phone work again: out of quarantine, or given back by who took it.
     Release {
         /// Its UDID.
         udid: Udid,
+        /// Who does it.
+        #[command(flatten)]
+        by: By,
     },
+    /// Borrows a phone: it gets no work until it is released or the time is over.
+    #[command(after_help = "What the phone runs goes on to its end, unless --now is said.\n\nExample:\n  \
+                            holdfast phone take 00008110-000A2D8E3C41801E --reason 'looks at a hang' --lasts 3600")]
+    Take {
+        /// Its UDID.
+        udid: Udid,
+        /// Why, for people.
+        #[arg(long)]
+        reason: String,
+        /// For so many seconds; until released when left out.
+        #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+        lasts: Option<Duration>,
+        /// Take it away from what it runs, too; that job waits again.
+        #[arg(long)]
+        now: bool,
+        /// Who does it.
+        #[command(flatten)]
+        by: By,
+    },
+    /// Takes a phone away from what it runs: that job waits again, and nobody is blamed.
+    ForceRelease {
+        /// Its UDID.
+        udid: Udid,
+        /// Why, for people.
+        #[arg(long)]
+        reason: String,
+        /// Who does it.
+        #[command(flatten)]
+        by: By,
+    },
+}
+
+/// Who does something that others may ask about.
+#[derive(Debug, Args)]
+pub struct By {
+    /// Who you are, for the audit.
+    #[arg(long, value_name = "NAME", env = "USER", hide_env_values = true)]
+    pub by: Option<Owner>,
 }
 
 /// `holdfast rack …`
@@ -274,6 +223,10 @@ pub enum ConfigCommand {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+    /// Shows what the daemon goes by now: files, classes, windows.
+    Show,
+    /// Has the daemon read its pools, schedules and cases again; files with a mistake change nothing.
+    Reload,
 }
 
 /// `holdfast store …`
@@ -346,12 +299,4 @@ fn hash(text: &str) -> Result<String, String> {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse().map(Duration::from_secs).map_err(|_| format!("{text:?} is no number of seconds"))
-}
-
-fn fallback(text: &str) -> Result<Fallback, String> {
-    let form = || format!("{text:?} is no fallback; it looks like '600: model = \"iPhone 14\"'");
-    let (after_s, expression) = text.split_once(':').ok_or_else(form)?;
-    let after_s = after_s.trim().parse().map_err(|_| form())?;
-    let expression = expression.trim().parse().map_err(|error: ExpressionError| error.to_string())?;
-    Ok(Fallback { after_s, expression })
 }

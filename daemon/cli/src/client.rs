@@ -94,6 +94,24 @@ impl Client {
         self.document(self.send(request).await?).await
     }
 
+    /// Puts a document and reads the answer.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
+        let request = self.request(Method::PUT, path).json(body).timeout(ANSWER_TIMEOUT);
+        self.document(self.send(request).await?).await
+    }
+
+    /// Takes a document away and reads the answer.
+    ///
+    /// # Errors
+    /// As [`Self::get`].
+    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let request = self.request(Method::DELETE, path).timeout(ANSWER_TIMEOUT);
+        self.document(self.send(request).await?).await
+    }
+
     /// Gets text or bytes as they are.
     ///
     /// # Errors

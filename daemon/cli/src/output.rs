@@ -142,6 +142,11 @@ pub fn ago(now: Time, then: Time) -> String {
     format!("{} ago", span(now.since(then)))
 }
 
+/// How far off, in the largest unit that says something: `in 3 min`; `now` when it is over.
+pub fn ahead(now: Time, then: Time) -> String {
+    if then <= now { "now".to_owned() } else { format!("in {}", span(then.since(now))) }
+}
+
 /// A span in the largest unit that says something.
 pub fn span(span: Duration) -> String {
     let seconds = span.as_secs();

@@ -85,6 +85,11 @@ fn a_wrong_command_line_never_reaches_the_daemon() {
         (&["crash", "show", "../jobs"], "4 to 64 hexadecimal digits"),
         (&["--server", "127.0.0.1:1", "job", "list"], "it begins with http:// or https://"),
         (&["jobs", "list"], "a similar subcommand exists: 'job'"),
+        (&["pool", "set", "00008030-001C1D2E3F40802E"], "<POOL|--from-file>"),
+        (&["owner", "quota", "chat-team"], "the following required arguments were not provided"),
+        (&["owner", "quota", "chat-team", "--running-max", "0"], "\"0\" is no number from 1, and not `none`"),
+        (&["job", "plan", "--phones", "99"], "a job needs 1 to 16 phones at once"),
+        (&["job", "plan", "--fallback", "soon"], "it looks like '600: model"),
     ];
     for (words, expected) in cases {
         let ran = standin.run(words);
@@ -201,6 +206,95 @@ fn a_submission_says_what_was_typed() {
         "owner": "chat-team",
     });
     assert_eq!(body, expected);
+}
+
+#[test]
+fn what_is_wanted_of_phones_goes_into_the_request() {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    let words = "job plan --class custom --build abab --case cold-launch --phones 2 --compare branch-7 --once --require";
+    let mut words: Vec<&str> = words.split_whitespace().collect();
+    words.extend(["os >= 17", "--fallback", "600: os >= 16", "--fallback", "1200: any"]);
+    assert_eq!(standin.run(&words).code, 0);
+    let asked = standin.asked();
+    assert_eq!(asked[1].what, "POST /api/v1/plan");
+    let body: serde_json::Value = serde_json::from_slice(&asked[1].body).unwrap();
+    let expected = serde_json::json!({
+        "class": "custom",
+        "build": "ab".repeat(32),
+        "cases": ["cold-launch"],
+        "requirements": {
+            "expression": "os >= 17",
+            "fallbacks": [{ "after_s": 600, "expression": "os >= 16" }, { "after_s": 1200, "expression": "any" }],
+        },
+        "priority": 0,
+        "phones": 2,
+        "compare": "branch-7",
+        "once": true,
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn operators_send_who_they_are_and_how_long() {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    let hot = "00008030-001C1D2E3F40802E";
+    let busy = "00008110-000A2D8E3C41801E";
+    let cases = [
+        (
+            &["phone", "take", hot, "--reason", "a hang", "--lasts", "90", "--now", "--by", "mira"][..],
+            format!("POST /api/v1/phones/{hot}/take"),
+            serde_json::json!({ "by": "mira", "reason": "a hang", "for_s": 90, "now": true }),
+        ),
+        (
+            &["phone", "force-release", busy, "--reason", "it hangs", "--by", "mira"],
+            format!("POST /api/v1/phones/{busy}/force-release"),
+            serde_json::json!({ "by": "mira", "reason": "it hangs" }),
+        ),
+        (
+            &["pool", "set", hot, "crash"],
+            format!("PUT /api/v1/phones/{hot}/pool"),
+            serde_json::json!({ "pool": "crash" }),
+        ),
+        (
+            &["owner", "quota", "chat-team", "--running-max", "none", "--weight", "3"],
+            "PUT /api/v1/owners/chat-team/limits".to_owned(),
+            // The quota of minutes was not said, so it stays.
+            serde_json::json!({ "weight": 3, "minutes_per_day": 600 }),
+        ),
+    ];
+    for (words, what, body) in cases {
+        let ran = standin.run(words);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{words:?}");
+        let last = standin.asked().pop().unwrap();
+        assert_eq!(last.what, what);
+        assert_eq!(serde_json::from_slice::<serde_json::Value>(&last.body).unwrap(), body, "{words:?}");
+    }
+    let mut command = support::program(
+        env!("CARGO_BIN_EXE_holdfast").as_ref(),
+        &["--server", "http://127.0.0.1:1", "phone", "take", hot, "--reason", "a hang"],
+    );
+    command.env_remove("USER");
+    let ran = support::run(command);
+    assert_eq!((ran.code, ran.stderr.contains("--by NAME")), (2, true), "{}", ran.stderr);
+}
+
+#[test]
+fn a_watched_queue_is_shown_again_when_it_changes() {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    let mut watch = standin.spawn(&["queue", "--watch", "--class", "baseline"]);
+    let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.starts_with("J18 ")), "the queue is shown at once");
+    let mut later = farm.queue();
+    later.classes[1].next.remove(0);
+    standin.tell("GET /api/v1/queue", 200, &later);
+    let again: Vec<String> = lines.by_ref().skip_while(|line| !line.starts_with("job ")).take(2).collect();
+    assert!(again[1].starts_with("J18 "), "{again:?}");
+    assert!(standin.asked().iter().all(|asked| asked.what == "GET /api/v1/queue?class=baseline"));
+    interrupt(&watch);
+    assert_eq!(watch.wait().unwrap().code(), Some(130));
 }
 
 #[test]

@@ -35,7 +35,6 @@ fn jobs() {
         &["job", "describe", "J3"],
         &["job", "describe", "J17"],
         &["job", "describe", "J18"],
-        &["job", "explain", "J18"],
         &["job", "cancel", "J18"],
         &["job", "submit", "--class", "baseline", "--build", "abab", "--case", "cold-launch"],
     ]));
@@ -47,7 +46,99 @@ fn phones() {
         &["phone", "list"],
         &["phone", "describe", BUSY],
         &["phone", "quarantine", HOT, "--reason", "swollen"],
-        &["phone", "release", HOT],
+        &["phone", "release", HOT, "--by", "mira"],
+        &["phone", "take", HOT, "--reason", "looks at a hang", "--lasts", "14400", "--by", "mira"],
+        &["phone", "force-release", BUSY, "--reason", "it hangs", "--by", "mira"],
+    ]));
+}
+
+#[test]
+fn waiting() {
+    let plan = ["job", "plan", "--class", "baseline", "--build", "abab", "--case", "cold-launch"];
+    insta::assert_snapshot!(shown(&[
+        &["job", "explain", "J18"],
+        &["job", "eta", "J18"],
+        &plan,
+        &["queue"],
+        &["pool", "list"],
+        &["pool", "set", HOT, "crash"],
+        &["pool", "set", HOT, "--from-file"],
+    ]));
+}
+
+#[test]
+fn every_answer_to_a_plan_has_its_words() {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    let plan = ["job", "plan", "--class", "crash", "--build", "abab", "--case", "cold-launch"];
+    let answers = [farm.plan_starts(), farm.plan_never()].map(|answer| {
+        standin.tell("POST /api/v1/plan", 200, &answer);
+        let ran = standin.run(&plan);
+        assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+        ran.stdout
+    });
+    insta::assert_snapshot!(answers.join("---\n"));
+}
+
+#[test]
+fn a_job_that_nothing_can_run_is_told_at_its_submission() {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    standin.tell("POST /api/v1/jobs", 201, &farm.hopeless());
+    let submit = ["job", "submit", "--class", "crash", "--build", "abab", "--case", "cold-launch"];
+    let ran = standin.run(&submit);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "the job is taken all the same");
+    insta::assert_snapshot!(ran.stdout);
+}
+
+#[test]
+fn a_start_that_cannot_be_told_says_why() {
+    let standin = StandIn::start();
+    let eta = holdfast_wire::api::JobEta {
+        job: "J18".parse().unwrap(),
+        eta: None,
+        waiting: Some("no phone of the farm fits".to_owned()),
+    };
+    standin.tell("GET /api/v1/jobs/J18/eta", 200, &eta);
+    let ran = standin.run(&["job", "eta", "J18"]);
+    assert_eq!(
+        (ran.code, ran.stdout.as_str()),
+        (
+            0,
+            "when J18 starts cannot be said: no phone of the farm fits\n\
+             see why, phone by phone: holdfast job explain J18\n"
+        )
+    );
+}
+
+#[test]
+fn schedules_owners_configuration_and_audit() {
+    insta::assert_snapshot!(shown(&[
+        &["schedule", "list"],
+        &["schedule", "next"],
+        &["schedule", "next", "hourly"],
+        &["schedule", "run", "nightly-memory"],
+        &["owner", "list"],
+        &["owner", "quota", "chat-team", "--minutes-per-day", "600"],
+        &["owner", "quota", "chat-team", "--from-file"],
+        &["config", "show"],
+        &["config", "reload"],
+        &["audit", "list"],
+    ]));
+}
+
+#[test]
+fn documents_of_rules_for_programs() {
+    insta::assert_snapshot!(shown(&[
+        &["job", "explain", "J18", "--json"],
+        &["job", "eta", "J18", "--json"],
+        &["job", "plan", "--class", "idle", "--build", "abab", "--case", "cold-launch", "--json"],
+        &["queue", "--json"],
+        &["pool", "list", "--json"],
+        &["schedule", "next", "hourly", "--json"],
+        &["owner", "list", "--json"],
+        &["config", "show", "--json"],
+        &["audit", "list", "--json"],
     ]));
 }
 
@@ -67,7 +158,6 @@ fn documents_for_programs() {
     insta::assert_snapshot!(shown(&[
         &["build", "list", "--json"],
         &["job", "list", "--json"],
-        &["job", "explain", "J18", "--json"],
         &["phone", "list", "--json"],
         &["rack", "list", "--json"],
         &["case", "list", "--json"],
@@ -79,9 +169,13 @@ fn documents_for_programs() {
 #[test]
 fn empty_lists_say_what_to_do_next() {
     let standin = StandIn::start();
-    let nouns = ["build", "job", "phone", "rack", "case", "crash"];
+    let nouns = ["build", "job", "phone", "rack", "case", "crash", "pool", "schedule", "owner", "audit"];
     let lines = nouns.map(|noun| {
-        let plural = if noun == "crash" { "crashes".to_owned() } else { format!("{noun}s") };
+        let plural = match noun {
+            "crash" => "crashes".to_owned(),
+            "audit" => noun.to_owned(),
+            _ => format!("{noun}s"),
+        };
         standin.tell(&format!("GET /api/v1/{plural}"), 200, &page(Vec::<u8>::new(), None));
         let json = standin.run(&[noun, "list", "--json"]).stdout;
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -130,7 +224,18 @@ fn shells_get_completions_that_know_the_nouns() {
         let ran =
             support::run(support::program(env!("CARGO_BIN_EXE_holdfast").as_ref(), &["completions", shell]));
         assert_eq!((ran.code, ran.stderr.as_str()), (0, ""), "{shell}");
-        for word in ["build", "job", "phone", "rack", "crash", "quarantine", "explain"] {
+        for word in [
+            "build",
+            "job",
+            "phone",
+            "rack",
+            "crash",
+            "quarantine",
+            "explain",
+            "queue",
+            "force-release",
+            "quota",
+        ] {
             assert!(ran.stdout.contains(word), "{shell} does not complete {word}");
         }
     }

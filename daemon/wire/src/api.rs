@@ -12,11 +12,13 @@ use crate::outcome::{AttemptEnd, CaseResult, StepName};
 use crate::phone::{PhoneFacts, PhoneState};
 use crate::time::Time;
 
+mod audit;
 mod waiting;
 
+pub use audit::{Act, AuditEntry};
 pub use waiting::{
-    ClassQueue, Eta, Explanation, Obstacle, PhoneAnswer, Plan, PlanAnswer, Preemption, QueueView, QueuedJob,
-    Rule, RuleAnswer,
+    ClassQueue, Eta, Explanation, JobEta, Obstacle, PhoneAnswer, Plan, PlanAnswer, Preemption, QueueView,
+    QueuedJob, Rule, RuleAnswer,
 };
 
 /// The header that makes a submission harmless when it is sent twice (up to 128 printable characters).
@@ -60,7 +62,7 @@ pub struct JobRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Time>,
     /// Phones that it needs at once, 1 to [`crate::job::PHONES_PER_JOB_MAX`]; all of them begin together or none does.
-    #[serde(default = "one_phone")]
+    #[serde(default = "crate::job::one_phone", skip_serializing_if = "crate::job::is_one_phone")]
     pub phones: u16,
     /// What it is compared within: jobs of one such name run on the very same phone, taking turns between builds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -69,10 +71,6 @@ pub struct JobRequest {
     /// this one too.
     #[serde(default, skip_serializing_if = "is_false")]
     pub once: bool,
-}
-
-fn one_phone() -> u16 {
-    1
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]

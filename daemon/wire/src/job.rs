@@ -90,12 +90,12 @@ pub struct JobSpec {
     pub content: Option<Box<BlobHash>>,
 }
 
-fn one_phone() -> u16 {
+pub(crate) fn one_phone() -> u16 {
     1
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_one_phone(phones: &u16) -> bool {
+pub(crate) fn is_one_phone(phones: &u16) -> bool {
     *phones == 1
 }
 

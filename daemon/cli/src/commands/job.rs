@@ -1,18 +1,19 @@
-//! `holdfast job …`: submit, list, describe, explain, cancel. Following jobs is in `watch`.
+//! `holdfast job …`: submit, plan, list, describe, explain, eta, cancel. Following jobs is in `watch`, what is said of
+//! waiting in `waiting`.
 
 use std::time::Duration;
 
-use holdfast_wire::api::{Explanation, IDEMPOTENCY_KEY, JobRequest, JobView, Page};
+use holdfast_wire::api::{Explanation, IDEMPOTENCY_KEY, JobEta, JobRequest, JobView, Page, Plan};
 use holdfast_wire::build::Build;
 use holdfast_wire::job::{JobOutcome, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, LaunchEnd, LaunchResult};
 use holdfast_wire::requirement::{Expression, Fallback};
 use serde_json::json;
 
-use super::{Context, more, paging, watch};
-use crate::args::{JobCommand, Submit};
+use super::{Context, more, paging, waiting, watch};
+use crate::args::{JobCommand, Submit, Wanted};
 use crate::exit::{Exit, Failure};
-use crate::output::{ago, fields, now, span, table};
+use crate::output::{ago, fields, now, printable, span, table};
 
 pub(super) async fn run(context: &Context, command: JobCommand) -> Result<Exit, Failure> {
     match command {
@@ -31,7 +32,16 @@ pub(super) async fn run(context: &Context, command: JobCommand) -> Result<Exit, 
         JobCommand::Watch { jobs, timeout } => watch::run(context, &jobs, timeout).await,
         JobCommand::Explain { job } => {
             let answer: Explanation = context.client.get(&format!("/api/v1/jobs/{job}/explain"), &[]).await?;
-            context.show(&answer, explain)
+            context.show(&answer, waiting::explanation)
+        }
+        JobCommand::Plan(wanted) => {
+            let request = request_of(context, *wanted).await?;
+            let plan: Plan = context.client.post("/api/v1/plan", &request, &[]).await?;
+            context.show(&plan, waiting::plan)
+        }
+        JobCommand::Eta { job } => {
+            let eta: JobEta = context.client.get(&format!("/api/v1/jobs/{job}/eta"), &[]).await?;
+            context.show(&eta, waiting::job_eta)
         }
         JobCommand::Cancel { job } => {
             let job: JobView =
@@ -42,41 +52,63 @@ pub(super) async fn run(context: &Context, command: JobCommand) -> Result<Exit, 
 }
 
 async fn submit_job(context: &Context, submit: Submit) -> Result<Exit, Failure> {
-    // The API wants the whole hash; people type its beginning.
-    let build: Build = context.client.get(&format!("/api/v1/builds/{}", submit.build), &[]).await?;
-    let request = JobRequest {
-        class: submit.class.into(),
-        build: build.identity.hash,
-        cases: submit.cases,
-        inline_cases: Vec::new(),
-        requirements: Requirements {
-            models: submit.models,
-            os_min: submit.os_min,
-            os_max: submit.os_max,
-            labels: submit.labels,
-            pool: submit.pool,
-            rack: submit.rack,
-            phone: submit.phone,
-            expression: submit.expression,
-            fallbacks: submit.fallbacks,
-        },
-        priority: submit.priority,
-        owner: submit.owner,
-        start_by: submit.start_within.map(|within| now().after(within)),
-        phones: submit.phones,
-        compare: submit.compare,
-        once: submit.once,
-    };
+    let request = request_of(context, submit.wanted).await?;
     let headers: Vec<(&str, &str)> =
         submit.idempotency_key.iter().map(|key| (IDEMPOTENCY_KEY, key.as_str())).collect();
     let job: JobView = context.client.post("/api/v1/jobs", &request, &headers).await?;
     if submit.watch {
         eprintln!("submitted {}", job.id);
+        if let Some(warning) = &job.warning {
+            eprintln!("warning: {}", printable(warning));
+        }
         return watch::run(context, &[job.id], None).await;
     }
-    context.show(&job, |job| {
-        let waits = job.waiting.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        format!("{} is {}{waits}\nfollow it: holdfast job watch {}", job.id, state_words(job), job.id)
+    context.show(&job, submitted)
+}
+
+fn submitted(job: &JobView) -> String {
+    let waits = job.waiting.as_ref().map(|why| format!(": {}", printable(why))).unwrap_or_default();
+    let mut text = format!("{} is {}{waits}\n", job.id, state_words(job));
+    if let Some(eta) = &job.eta {
+        text.push_str(&format!("it is expected to start {}\n", waiting::in_short(now(), eta)));
+    }
+    match &job.warning {
+        Some(warning) => text.push_str(&format!(
+            "warning: {}\nsee why, phone by phone: holdfast job explain {}; take it back: holdfast job cancel {}",
+            printable(warning),
+            job.id,
+            job.id
+        )),
+        None => text.push_str(&format!("follow it: holdfast job watch {}", job.id)),
+    }
+    text
+}
+
+/// What the API is asked for. It wants the whole hash of the build; people type its beginning.
+async fn request_of(context: &Context, wanted: Wanted) -> Result<JobRequest, Failure> {
+    let build: Build = context.client.get(&format!("/api/v1/builds/{}", wanted.build), &[]).await?;
+    Ok(JobRequest {
+        class: wanted.class.into(),
+        build: build.identity.hash,
+        cases: wanted.cases,
+        inline_cases: Vec::new(),
+        requirements: Requirements {
+            models: wanted.models,
+            os_min: wanted.os_min,
+            os_max: wanted.os_max,
+            labels: wanted.labels,
+            pool: wanted.pool,
+            rack: wanted.rack,
+            phone: wanted.phone,
+            expression: wanted.expression,
+            fallbacks: wanted.fallbacks,
+        },
+        priority: wanted.priority,
+        owner: wanted.owner,
+        start_by: wanted.start_within.map(|within| now().after(within)),
+        phones: wanted.phones,
+        compare: wanted.compare,
+        once: wanted.once,
     })
 }
 
@@ -148,6 +180,7 @@ fn describe(job: &JobView) -> String {
         ("job", job.id.to_string()),
         ("state", state_words(job)),
         (what_note_says(job), note(job)),
+        ("starts", job.eta.as_ref().map(|eta| waiting::in_short(now(), eta)).unwrap_or_default()),
         ("class", spec.class.to_string()),
         (
             "build",
@@ -160,7 +193,10 @@ fn describe(job: &JobView) -> String {
             ),
         ),
         ("cases", cases.join(", ")),
+        ("done so far", done_so_far(job)),
         ("requires", requirement_words(&spec.requirements)),
+        ("phones", if spec.phones == 1 { String::new() } else { format!("{} at once", spec.phones) }),
+        ("compared in", spec.compare.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("priority", spec.priority.to_string()),
         ("owner", spec.owner.as_ref().map(ToString::to_string).unwrap_or_default()),
         ("submitted", format!("{} ({})", job.submitted_at, ago(now(), job.submitted_at))),
@@ -197,6 +233,16 @@ fn describe(job: &JobView) -> String {
     text
 }
 
+/// What attempts that gave their phone up have done for good; empty when none did.
+fn done_so_far(job: &JobView) -> String {
+    let cases = job.spec.cases.len();
+    match job.yielded {
+        0 => String::new(),
+        1 => format!("{} of {cases} cases; gave its phone up once", job.cases_done),
+        times => format!("{} of {cases} cases; gave its phone up {times} times", job.cases_done),
+    }
+}
+
 /// What a job demands of a phone; empty when any will do.
 fn requirement_words(requirements: &Requirements) -> String {
     let Requirements { models, os_min, os_max, labels, pool, rack, phone, expression, fallbacks } =
@@ -229,21 +275,5 @@ fn launch_words(launch: &LaunchResult) -> String {
     format!(
         "launch {}: started in {} ms{pid}, alive for {} ms, {end}",
         launch.number, launch.launch_ms, launch.alive_ms
-    )
-}
-
-fn explain(answer: &Explanation) -> String {
-    if answer.phones.is_empty() {
-        return format!("{}: {}", answer.job, answer.summary);
-    }
-    let rows = answer
-        .phones
-        .iter()
-        .map(|phone| vec![phone.phone.to_string(), phone.rack.to_string(), phone.words.clone()]);
-    format!(
-        "{} waits: {}\n\n{}",
-        answer.job,
-        answer.summary,
-        table(&["phone", "rack", "why not"], &["rack"], rows)
     )
 }

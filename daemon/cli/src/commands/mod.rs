@@ -1,14 +1,20 @@
 //! One file per noun; here the command line is handed to the right one.
 
+mod audit;
 mod build;
 mod case;
 mod config;
 mod crash;
 mod doctor;
 mod job;
+mod owner;
 mod phone;
+mod pool;
 mod programs;
+mod queue;
 mod rack;
+mod schedule;
+mod waiting;
 mod watch;
 
 use clap::CommandFactory;
@@ -31,11 +37,16 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
     match cli.command {
         Command::Build(command) => build::run(&context, command).await,
         Command::Job(command) => job::run(&context, command).await,
+        Command::Queue(queue) => queue::run(&context, &queue).await,
         Command::Phone(command) => phone::run(&context, command).await,
         Command::Rack(command) => rack::run(&context, command).await,
+        Command::Pool(command) => pool::run(&context, command).await,
+        Command::Schedule(command) => schedule::run(&context, command).await,
+        Command::Owner(command) => owner::run(&context, command).await,
         Command::Crash(command) => crash::run(&context, command).await,
         Command::Case(command) => case::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
+        Command::Audit(command) => audit::run(&context, command).await,
         Command::Store(command) => programs::store(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
         Command::Completions { shell } => {

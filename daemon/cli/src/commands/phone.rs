@@ -1,10 +1,11 @@
-//! `holdfast phone …`: list, describe, quarantine, release.
+//! `holdfast phone …`: list, describe, quarantine, take, release.
 
 use holdfast_wire::api::{Page, PhoneView};
+use holdfast_wire::id::Owner;
 use serde_json::json;
 
 use super::Context;
-use crate::args::PhoneCommand;
+use crate::args::{By, PhoneCommand};
 use crate::exit::{Exit, Failure};
 use crate::output::{ago, bytes, fields, now, table};
 
@@ -25,12 +26,33 @@ pub(super) async fn run(context: &Context, command: PhoneCommand) -> Result<Exit
                 context.client.post(&path, &json!({ "reason": reason, "until": until }), &[]).await?;
             context.show(&phone, describe)
         }
-        PhoneCommand::Release { udid } => {
+        PhoneCommand::Release { udid, by } => {
             let path = format!("/api/v1/phones/{udid}/release");
-            let phone: PhoneView = context.client.post(&path, &json!({}), &[]).await?;
+            let phone: PhoneView = context.client.post(&path, &json!({ "by": by.by }), &[]).await?;
+            context.show(&phone, describe)
+        }
+        PhoneCommand::Take { udid, reason, lasts, now, by } => {
+            let path = format!("/api/v1/phones/{udid}/take");
+            let by = named(by)?;
+            // The daemon's clock counts: this machine's may differ.
+            let lasts = lasts.map(|lasts| lasts.as_secs());
+            let body = json!({ "by": by, "reason": reason, "for_s": lasts, "now": now });
+            let phone: PhoneView = context.client.post(&path, &body, &[]).await?;
+            context.show(&phone, describe)
+        }
+        PhoneCommand::ForceRelease { udid, reason, by } => {
+            let path = format!("/api/v1/phones/{udid}/force-release");
+            let body = json!({ "by": named(by)?, "reason": reason });
+            let phone: PhoneView = context.client.post(&path, &body, &[]).await?;
             context.show(&phone, describe)
         }
     }
+}
+
+fn named(by: By) -> Result<Owner, Failure> {
+    by.by.ok_or_else(|| {
+        Failure::Request("say who you are with --by NAME: others will want to know".to_owned())
+    })
 }
 
 fn list(page: &Page<PhoneView>) -> String {

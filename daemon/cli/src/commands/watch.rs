@@ -109,7 +109,9 @@ async fn look(context: &Context, ids: &[JobId]) -> Result<Vec<JobView>, Failure>
 }
 
 /// The daemon's change stream; none while it cannot be had. Its content is not read: any news is a reason to look.
-async fn news(context: &Context) -> Option<impl Stream<Item = Result<impl Sized, reqwest::Error>> + Unpin> {
+pub(super) async fn news(
+    context: &Context,
+) -> Option<impl Stream<Item = Result<impl Sized, reqwest::Error>> + Unpin> {
     let request = context.client.request(Method::GET, "/api/v1/changes");
     let response = context.client.send(request).await.ok()?;
     Some(Box::pin(response.bytes_stream()))

@@ -3,10 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use holdfast_wire::api::{
-    AttemptView, CrashView, Explanation, Obstacle, Page, PhoneAnswer, PhoneView, Problem, ProgressView,
-    RackView,
-};
+use holdfast_wire::api::{AttemptView, CrashView, Page, PhoneView, Problem, ProgressView, RackView};
 use holdfast_wire::build::{Build, BuildIdentity, Origin};
 use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::crash::CrashOrigin;
@@ -25,8 +22,8 @@ pub(crate) struct Farm {
     now: Time,
 }
 
-const BUSY: &str = "00008110-000A2D8E3C41801E";
-const HOT: &str = "00008030-001C1D2E3F40802E";
+pub(crate) const BUSY: &str = "00008110-000A2D8E3C41801E";
+pub(crate) const HOT: &str = "00008030-001C1D2E3F40802E";
 
 impl Farm {
     pub(crate) fn new() -> Self {
@@ -51,13 +48,15 @@ impl Farm {
         let cancelled = self.ended(18, JobOutcome::Cancelled);
         standin.tell("POST /api/v1/jobs/J18/cancel", 200, &cancelled);
         standin.tell("GET /api/v1/jobs", 200, &page(jobs, None));
-        standin.tell("GET /api/v1/jobs/J18/explain", 200, &explanation());
+        super::rules::fill(self, standin);
         let phones = vec![self.busy(), self.hot()];
         for phone in &phones {
             standin.tell(&format!("GET /api/v1/phones/{}", phone.facts.udid), 200, phone);
         }
         standin.tell(&format!("POST /api/v1/phones/{HOT}/quarantine"), 200, &phones[1]);
         standin.tell(&format!("POST /api/v1/phones/{HOT}/release"), 200, &phones[1]);
+        standin.tell(&format!("POST /api/v1/phones/{HOT}/take"), 200, &self.taken());
+        standin.tell(&format!("POST /api/v1/phones/{BUSY}/force-release"), 200, &phones[0]);
         standin.tell("GET /api/v1/phones", 200, &page(phones, None));
         standin.tell("GET /api/v1/racks", 200, &page(vec![self.rack()], None));
         standin.tell("GET /api/v1/cases", 200, &page(vec![case()], None));
@@ -85,10 +84,26 @@ impl Farm {
             }
             text = text.replace(&instant, &settled);
         }
+        text = text.replace(&self.now.to_string(), "<now...................>");
+        for minutes in MINUTES_AHEAD {
+            let instant = self.ahead(minutes).to_string();
+            let words = format!("<in {minutes} minutes");
+            text = text.replace(&instant, &format!("{words:.<width$}>", width = instant.len() - 1));
+        }
         text
     }
 
-    fn ago(&self, minutes: u32) -> Time {
+    pub(crate) fn now(&self) -> Time {
+        self.now
+    }
+
+    pub(crate) fn ahead(&self, minutes: u32) -> Time {
+        assert!(MINUTES_AHEAD.contains(&minutes), "only these are settled");
+        // Half a minute more: the program looks at its clock a moment later.
+        Time::from_unix_ms(self.now.as_unix_ms() + i64::from(minutes) * 60_000 + 30_000)
+    }
+
+    pub(crate) fn ago(&self, minutes: u32) -> Time {
         assert!(MINUTES.contains(&minutes), "only these are settled");
         // A second more: a little of a clock set back must not change the number of minutes.
         Time::from_unix_ms(self.now.as_unix_ms() - i64::from(minutes) * 60_000 - 1_000)
@@ -211,6 +226,16 @@ impl Farm {
         }
     }
 
+    /// The second phone, borrowed.
+    pub(crate) fn taken(&self) -> PhoneView {
+        let until = Some(self.ahead(240));
+        PhoneView {
+            state: PhoneState::Taken { by: "mira".parse().unwrap(), until },
+            reason: "taken by mira: looks at a hang".to_owned(),
+            ..self.hot()
+        }
+    }
+
     pub(crate) fn hot(&self) -> PhoneView {
         let mut facts = facts(HOT);
         facts.name = "evil\u{1b}[2J\u{202e}name".to_owned();
@@ -268,6 +293,9 @@ impl Farm {
 /// The instants that the farm speaks of.
 const MINUTES: [u32; 3] = [5, 10, 90];
 
+/// The instants to come that the farm speaks of.
+const MINUTES_AHEAD: [u32; 6] = [3, 5, 9, 240, 600, 4320];
+
 pub(crate) fn page<T>(items: Vec<T>, next_cursor: Option<&str>) -> Page<T> {
     Page { items, next_cursor: next_cursor.map(str::to_owned) }
 }
@@ -279,25 +307,6 @@ pub(crate) fn problem(status: u16, kind: &str, detail: &str) -> Problem {
         status,
         detail: detail.to_owned(),
         mistakes: Vec::new(),
-    }
-}
-
-fn explanation() -> Explanation {
-    let answer = |phone: &str, obstacle, words: &str| PhoneAnswer {
-        phone: phone.parse().unwrap(),
-        rack: "rack-1".parse().unwrap(),
-        obstacle,
-        words: words.to_owned(),
-    };
-    Explanation {
-        job: JobId(18),
-        summary: "every phone that would do is busy".to_owned(),
-        ahead: 0,
-        rules: vec![],
-        phones: vec![
-            answer(BUSY, Obstacle::Busy { attempt: "J17.1".parse().unwrap() }, "it runs J17.1"),
-            answer(HOT, Obstacle::Pool { pool: None }, "it is in no pool"),
-        ],
     }
 }
 

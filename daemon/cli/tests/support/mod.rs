@@ -1,6 +1,8 @@
-//! A stand-in for the daemon, and the program run against it. What it serves is in `farm`; no test lives here.
+//! A stand-in for the daemon, and the program run against it. What it serves is in `farm`
+//! and `rules`; no test lives here.
 
 pub(crate) mod farm;
+pub(crate) mod rules;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;

@@ -33,7 +33,7 @@ pub struct RuleAnswer {
     pub rule: Rule,
     /// The same in words.
     pub words: String,
-    /// When it stops to hold, where that is known.
+    /// When it stops to hold (a window opens) or begins to (a fallback, an expiry), where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
 }
@@ -241,6 +241,18 @@ pub struct Eta {
     pub confidence_percent: u8,
     /// What it rests on, for people: `3 jobs go before it on 2 phones`.
     pub words: String,
+}
+
+/// `GET /api/v1/jobs/{id}/eta`: when a waiting job is expected to start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct JobEta {
+    /// The job.
+    pub job: JobId,
+    /// When; none when nothing can be said, because nothing that the farm has now can run it.
+    pub eta: Option<Eta>,
+    /// Why it waits, in one sentence.
+    pub waiting: Option<String>,
 }
 
 /// `POST /api/v1/plan`: what would happen if this job were submitted now. Nothing is kept.
