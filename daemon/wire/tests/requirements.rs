@@ -246,6 +246,21 @@ fn the_limits_themselves_are_allowed() {
     assert_eq!(term(&many).atoms().count(), ATOMS_MAX);
     term(&format!("{}any{}", "(".repeat(NESTING_MAX), ")".repeat(NESTING_MAX)));
     term(&format!("{:EXPRESSION_BYTES_MAX$}", "any"));
+    // Beside each other is not inside each other.
+    assert!(holds(&term(&vec!["(not none)"; NESTING_MAX + 1].join(" and ")), &facts(), None));
+}
+
+#[test]
+fn only_battery_and_storage_change_by_themselves() {
+    let cases = [
+        ("battery > 50%", true),
+        ("storage > 1GB", true),
+        ("model = x or chip = x or os = 16 or region = x or slot = x or rack = x", false),
+        ("pool = x or label = x or phone = x", false),
+    ];
+    for (text, expected) in cases {
+        assert!(term(text).atoms().all(|atom| atom.is_dynamic() == expected), "{text}");
+    }
 }
 
 #[test]

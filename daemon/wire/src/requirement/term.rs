@@ -204,34 +204,20 @@ pub enum Term {
 impl Term {
     /// Every one of them, without needless nesting.
     pub fn all(terms: Vec<Term>) -> Self {
-        let flat = terms.into_iter().flat_map(|term| match term {
+        let opened = |term| match term {
             Self::All(inner) => inner,
             Self::Any(_) | Self::Not(_) | Self::Is(_) => vec![term],
-        });
-        let mut terms: Vec<Term> = flat.collect();
-        match (terms.len(), terms.pop()) {
-            (1, Some(only)) => only,
-            (_, last) => {
-                terms.extend(last);
-                Self::All(terms)
-            }
-        }
+        };
+        alone_or(terms.into_iter().flat_map(opened).collect(), Self::All)
     }
 
     /// At least one of them, without needless nesting.
     pub fn any(terms: Vec<Term>) -> Self {
-        let flat = terms.into_iter().flat_map(|term| match term {
+        let opened = |term| match term {
             Self::Any(inner) => inner,
             Self::All(_) | Self::Not(_) | Self::Is(_) => vec![term],
-        });
-        let mut terms: Vec<Term> = flat.collect();
-        match (terms.len(), terms.pop()) {
-            (1, Some(only)) => only,
-            (_, last) => {
-                terms.extend(last);
-                Self::Any(terms)
-            }
-        }
+        };
+        alone_or(terms.into_iter().flat_map(opened).collect(), Self::Any)
     }
 
     /// Whether the phone will do.
@@ -346,6 +332,14 @@ impl Term {
 impl fmt::Display for Term {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, Binding::Or)
+    }
+}
+
+/// A single term as it is, several joined.
+fn alone_or(terms: Vec<Term>, join: fn(Vec<Term>) -> Term) -> Term {
+    match <[Term; 1]>::try_from(terms) {
+        Ok([only]) => only,
+        Err(terms) => join(terms),
     }
 }
 
