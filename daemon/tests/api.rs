@@ -91,13 +91,16 @@ async fn every_mistake_of_a_job_is_told_with_its_place() {
     let many = json!({
         "class": "custom", "build": "00".repeat(32), "cases": ["cold-lunch"],
         "inline_cases": [{ "name": "mine", "owner": "me", "run": { "kind": "launch", "launches": 0 } }],
-        "requirements": { "os_min": "17", "os_max": "16" }, "start_by": "2020-01-01T00:00:00Z"
+        "requirements": { "os_min": "17", "os_max": "16", "fallbacks": [{ "after_s": 60, "expression": "any" }] },
+        "start_by": "2020-01-01T00:00:00Z"
     });
     let table = [
         many.to_string(),
         "{\n  \"class\": \"custom\",\n".to_owned(),
         "{\n  \"class\": \"urgent\"\n}".to_owned(),
         json!({ "class": "idle", "build": "00".repeat(32), "requirements": { "os_min": "new" } }).to_string(),
+        json!({ "class": "idle", "build": "00".repeat(32), "requirements": { "expression": "model = iPhone 13" } })
+            .to_string(),
         json!({ "class": 7, "build": "00", "prio": 1, "priority": "high" }).to_string(),
         json!({ "class": "idle" }).to_string(),
         "[]".to_owned(),
