@@ -10,11 +10,14 @@ use futures_util::StreamExt;
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::id::BuildHash;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Semaphore};
 
 use crate::client::Client;
 use crate::disk;
 use crate::error::{AgentError, chain};
+
+/// Builds that are fetched ahead at once: those of attempts that wait already must not share the line with more.
+const FETCHES_AHEAD_AT_ONCE: usize = 1;
 
 /// Builds on disk, shared by every phone's task.
 #[derive(Debug, Clone)]
@@ -30,6 +33,8 @@ struct Inner {
     /// One door per build: whoever waits at it finds the build there when the download before it is done.
     doors: Mutex<BTreeMap<BuildHash, Arc<Mutex<()>>>>,
     shelf: Mutex<Shelf>,
+    /// The turns of those that are fetched ahead.
+    ahead: Semaphore,
 }
 
 #[derive(Debug, Default)]
@@ -87,6 +92,7 @@ impl Cache {
             client,
             doors: Mutex::default(),
             shelf: Mutex::new(shelf),
+            ahead: Semaphore::new(FETCHES_AHEAD_AT_ONCE),
         };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -114,6 +120,17 @@ impl Cache {
         let cached = CachedBuild { path: self.path_of(build.hash), _pin: Arc::clone(&shelved.pin) };
         shelf.builds.insert(build.hash, shelved);
         Ok(cached)
+    }
+
+    /// The same for an attempt that is yet to come, after others of that kind. One that begins meanwhile and wants
+    /// the same build waits for this download.
+    ///
+    /// # Errors
+    /// As [`Cache::get`].
+    pub async fn get_ahead(&self, build: &BuildIdentity) -> Result<CachedBuild, AgentError> {
+        // It is never closed; without a turn the build would only come earlier.
+        let _turn = self.inner.ahead.acquire().await.ok();
+        self.get(build, &|_percent| {}).await
     }
 
     fn path_of(&self, hash: BuildHash) -> PathBuf {

@@ -2,7 +2,8 @@
 //! changes is in [`talk`]; what the answer means is the rack's.
 //!
 //! A request with news is answered at once and never dropped; one without waits at the daemon until there is news
-//! there, and is dropped as soon as there is news here.
+//! there, and is dropped as soon as there is news here. News leaves without being gathered: whatever comes while a
+//! request is under way goes together with the next.
 
 pub mod talk;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
 use holdfast_wire::id::{RackId, StartId};
-use holdfast_wire::sync::SyncReply;
+use holdfast_wire::sync::{SyncReply, SyncRequest};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
@@ -19,9 +20,6 @@ use crate::client::Client;
 use crate::error::AgentError;
 use crate::outbox::{Outbox, Waiting};
 pub use talk::{Talk, Voice};
-
-/// How long more news is gathered before a request leaves: what belongs together goes together.
-const GATHER: Duration = Duration::from_millis(20);
 
 /// Progress alone makes a request at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_millis(250);
@@ -79,9 +77,9 @@ impl Link {
             let sent_at = Instant::now();
             let voice = Arc::clone(&self.voice.borrow_and_update());
             let waiting = Arc::clone(&waiting_now.borrow_and_update());
-            let has_news = talk.has_news(&voice, &waiting.ready);
-            let request =
-                talk.request(&voice, &waiting.ready, if has_news { Duration::ZERO } else { self.poll });
+            let has_news = talk.has_news(&voice, &waiting);
+            let wait = if has_news { Duration::ZERO } else { self.poll };
+            let request = talk.request(&voice, &waiting, wait);
             let in_trouble = pauses.is_some();
             let say = async {
                 if in_trouble || talk.is_new() {
@@ -96,14 +94,15 @@ impl Link {
                 let mut voices = (self.voice.clone(), waiting_now.clone());
                 tokio::select! {
                     answer = say => Some(answer),
-                    news = news(&talk, &mut voices, sent_at) => match news {
+                    news = news(&talk, &request, &mut voices, sent_at) => match news {
                         News::Here => None,
                         News::Nobody => return,
                     },
                 }
             };
             match answer {
-                None => tokio::time::sleep(GATHER).await,
+                // There is news: it is said at once.
+                None => {}
                 Some(Ok(reply)) => {
                     if pauses.take().is_some() {
                         tracing::info!("the daemon answers again");
@@ -157,37 +156,26 @@ fn pauses_between_tries() -> impl Iterator<Item = Duration> {
 /// Waits until there is something to say; for progress alone not before its time.
 async fn news(
     talk: &Talk,
+    request: &SyncRequest,
     (voice, waiting): &mut (watch::Receiver<Arc<Voice>>, watch::Receiver<Arc<Waiting>>),
     sent_at: Instant,
 ) -> News {
+    let progress_at = sent_at + PROGRESS_EVERY;
     loop {
+        // In this order: what rests by the voice is held against what waits at a later moment.
+        let said = Arc::clone(&voice.borrow_and_update());
+        let entries = Arc::clone(&waiting.borrow_and_update());
+        if talk.has_grave_news(&said, &entries) || talk::idle(&said, &entries) != request.idle {
+            return News::Here;
+        }
+        let has_progress = talk.has_news(&said, &entries);
         let changed = tokio::select! {
             changed = voice.changed() => changed,
             changed = waiting.changed() => changed,
+            () = tokio::time::sleep_until(progress_at), if has_progress => return News::Here,
         };
         if changed.is_err() {
             return News::Nobody;
-        }
-        let (said, entries) = (Arc::clone(&voice.borrow()), Arc::clone(&waiting.borrow()));
-        if talk.has_grave_news(&said, &entries.ready) {
-            return News::Here;
-        }
-        if talk.has_news(&said, &entries.ready) {
-            let grave = async {
-                loop {
-                    let changed = tokio::select! {
-                        changed = voice.changed() => changed,
-                        changed = waiting.changed() => changed,
-                    };
-                    let (said, entries) = (Arc::clone(&voice.borrow()), Arc::clone(&waiting.borrow()));
-                    if changed.is_err() || talk.has_grave_news(&said, &entries.ready) {
-                        return;
-                    }
-                }
-            };
-            // Whichever comes first: something grave, or the time for the next word on progress.
-            let _either = tokio::time::timeout_at(sent_at + PROGRESS_EVERY, grave).await;
-            return News::Here;
         }
     }
 }

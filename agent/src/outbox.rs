@@ -50,6 +50,8 @@ pub struct Waiting {
     pub ready: Vec<OutboxEntry>,
     /// All entries that are not done with: unconfirmed, or yet to be remembered by their phone.
     pub all: usize,
+    /// Phones of which the report of an attempt waits: whatever is known of them is not yet all said.
+    pub unreported: BTreeSet<Udid>,
 }
 
 /// The way to the outbox's task.
@@ -110,7 +112,7 @@ impl Outbox {
         let store = Store::open(folder)?;
         let spool = store.spool().to_owned();
         let (mailbox, messages) = mpsc::channel(MAILBOX);
-        let (tell, waiting) = watch::channel(Arc::default());
+        let (tell, waiting) = watch::channel(Arc::new(waiting_in(&store)));
         let owner = Owner { store, client, tell, uploads: JoinSet::new(), retry: RETRY_MIN, retry_at: None };
         tasks.spawn(async move {
             owner.run(messages).await;
@@ -222,13 +224,18 @@ impl Owner {
     }
 
     fn take(&mut self, message: Message) {
-        // An asker that has gone away needs no answer.
+        // An asker that has gone away needs no answer. What waits is published before the answer: whoever has it
+        // may say that a phone is free, and must not be ahead of its report.
         match message {
             Message::Append { item, pulled, reply } => {
-                let _gone = reply.send(self.store.append(*item, pulled));
+                let appended = self.store.append(*item, pulled);
+                self.publish();
+                let _gone = reply.send(appended);
             }
             Message::Settle { ids, reply } => {
-                let _gone = reply.send(self.store.settle(&ids));
+                let settled = self.store.settle(&ids);
+                self.publish();
+                let _gone = reply.send(settled);
             }
             Message::Forget(ids) => ids.iter().for_each(|id| self.store.forget(id)),
             Message::Refuse { id, reason } => self.store.refuse(&id, &reason),
@@ -270,7 +277,7 @@ impl Owner {
     }
 
     fn publish(&self) {
-        let waiting = Waiting { ready: self.store.ready(ENTRIES_PER_SYNC_MAX), all: self.store.waiting() };
+        let waiting = waiting_in(&self.store);
         self.tell.send_if_modified(|told| {
             let changed = **told != waiting;
             if changed {
@@ -279,6 +286,11 @@ impl Owner {
             changed
         });
     }
+}
+
+fn waiting_in(store: &Store) -> Waiting {
+    let (ready, all) = (store.ready(ENTRIES_PER_SYNC_MAX), store.waiting());
+    Waiting { ready, all, unreported: store.unreported() }
 }
 
 /// The crash ids of settled entries.

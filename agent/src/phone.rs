@@ -1,22 +1,27 @@
 //! One task per phone: asks the brain, performs the step, reports back. Which step comes next is the brain's
-//! (`agent/attempt`); how a step is done is in [`perform`]; what is done between attempts in [`idle`].
+//! (`agent/attempt`); how a step is done is in [`perform`]; what is done between attempts in [`idle`]; which lease is
+//! next in [`wanted`]; what is fetched for it meanwhile in [`ahead`].
 //!
 //! No wait here is deaf: whatever is under way, the task also hears orders, detaches and deadlines.
 
+mod ahead;
 mod idle;
 mod perform;
+mod wanted;
 
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_attempt::{Attempt, Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step, Taken};
+use holdfast_attempt::{
+    Attempt, Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Progress, Step, Taken,
+};
 use holdfast_device::{Attachment, Phone};
-use holdfast_wire::id::{EntryId, LeaseNumber, StartId, Udid};
+use holdfast_wire::id::{AttemptId, BuildHash, EntryId, LeaseNumber, StartId, Udid};
 use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame, StepName};
 use holdfast_wire::phone::{PhoneFacts, PhoneReport, Readiness};
-use holdfast_wire::sync::{AttemptProgress, HeldLease, Order, OutboxItem, Work};
+use holdfast_wire::sync::{AttemptProgress, HeldLease, Order, OutboxItem, Staged, Work};
 use holdfast_wire::time::Time;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -27,8 +32,10 @@ use crate::config::Config;
 use crate::error::AgentError;
 use crate::memory::{Memory, State};
 use crate::outbox::{Outbox, Settled, crashes_of};
+use ahead::Ahead;
 pub use idle::facts_unknown;
 use perform::{Done, Hands};
+use wanted::{Begin, Left, Wanted};
 
 /// What every phone's task is given.
 #[derive(Debug)]
@@ -59,8 +66,13 @@ pub enum PhoneMessage<P> {
     },
     /// It is not.
     Detached,
-    /// What the daemon wants.
-    Order(Order),
+    /// What the daemon wants, and what it wants next.
+    Order {
+        /// Now.
+        order: Order,
+        /// Behind the attempt that it names.
+        next: Option<Staged>,
+    },
     /// The daemon has these crash files.
     Confirmed(Vec<Settled>),
     /// Finish what runs, take no more.
@@ -109,7 +121,9 @@ pub struct PhoneTask<P> {
     memory: Memory,
     start: Start,
     plug: Option<Plug<P>>,
-    pending: Option<(LeaseNumber, Box<Work>)>,
+    wanted: Wanted,
+    /// The build of what is staged, on its way or here.
+    ahead: Option<Ahead>,
     readiness: Readiness,
     reason: String,
     since: Time,
@@ -143,7 +157,8 @@ impl<P: Phone> PhoneTask<P> {
             memory,
             start,
             plug: None,
-            pending: None,
+            wanted: Wanted::default(),
+            ahead: None,
             readiness: Readiness::Offline,
             reason: "not on the bus".to_owned(),
             since,
@@ -159,9 +174,13 @@ impl<P: Phone> PhoneTask<P> {
         while !self.over {
             if matches!(self.memory.state, State::Running { .. }) {
                 self.recover().await;
-            } else if let Some((lease, work)) = self.pending.take() {
-                self.attempt(lease, work).await;
+            } else if let Some((lease, begin)) = self.wanted.begin() {
+                match begin {
+                    Begin::Run(work) => self.attempt(lease, work).await,
+                    Begin::Yielded(attempt) => self.yield_unbegun(lease, attempt).await,
+                }
             } else {
+                self.ahead = None;
                 self.idle_turn().await;
             }
         }
@@ -170,19 +189,15 @@ impl<P: Phone> PhoneTask<P> {
     // ---- an attempt ----
 
     async fn attempt(&mut self, lease: LeaseNumber, work: Box<Work>) {
-        let started_at = self.shared.clock.now();
-        self.memory.lease = lease;
-        self.memory.state = State::Running { attempt: work.attempt, lease, started_at };
         self.memory.dirty = Some(work.build.bundle_id.clone());
-        // Nothing happens on the phone before this is on disk.
-        if let Err(error) = self.memory.save(&self.shared.memory_folder) {
-            tracing::error!(%error, "a lease could not be recorded");
+        if let Err(error) = self.record(lease, work.attempt) {
             let reason = format!("the lease could not be recorded: {error}");
-            return self.end_without_running(Blame::Rack, &reason).await;
+            return self.end_without_running(failed_before(Blame::Rack, reason)).await;
         }
         self.tell_lease().await;
         if self.draining {
-            return self.end_without_running(Blame::Rack, "the agent is shutting down").await;
+            let end = failed_before(Blame::Rack, "the agent is shutting down".to_owned());
+            return self.end_without_running(end).await;
         }
         tracing::info!(phone = %self.memory.phone, attempt = %work.attempt, %lease, "begins");
         let finished = self.run_attempt(lease, *work).await;
@@ -191,9 +206,28 @@ impl<P: Phone> PhoneTask<P> {
         }
     }
 
+    /// Ends a lease that was given up before it began. The phone is not touched.
+    async fn yield_unbegun(&mut self, lease: LeaseNumber, attempt: AttemptId) {
+        // Unrecorded, it is still reported before anything newer begins.
+        let _logged = self.record(lease, attempt);
+        self.tell_lease().await;
+        tracing::info!(phone = %self.memory.phone, %attempt, %lease, "is given up before it began");
+        self.end_without_running(AttemptEnd::Yielded { cases_done: 0, failure: None }).await;
+    }
+
+    /// Nothing happens on the phone before this is on disk.
+    fn record(&mut self, lease: LeaseNumber, attempt: AttemptId) -> Result<(), AgentError> {
+        let started_at = self.shared.clock.now();
+        self.memory.lease = lease;
+        self.memory.state = State::Running { attempt, lease, started_at };
+        let saved = self.memory.save(&self.shared.memory_folder);
+        saved.inspect_err(|error| tracing::error!(%error, "a lease could not be recorded"))
+    }
+
     /// The heart: decide, act, hear, again.
     async fn run_attempt(&mut self, lease: LeaseNumber, work: Work) -> Option<Finished> {
         let (part, mut parts) = watch::channel(0);
+        let build = work.build.hash;
         let mut hands = Hands::new(Arc::clone(&self.shared), &work, part);
         let brief = self.brief(lease, work).await;
         let mut under_way: Option<Pin<Box<dyn Future<Output = Done> + Send>>> = None;
@@ -207,7 +241,9 @@ impl<P: Phone> PhoneTask<P> {
                     step => under_way = Some(self.prepare(&mut hands, step)),
                 }
             }
-            self.tell_progress(&attempt).await;
+            let progress = attempt.progress();
+            self.fetch_ahead(progress.step, build);
+            self.tell_progress(progress).await;
             if events.is_empty() {
                 let wake_at = self.shared.clock.instant(attempt.wake_at());
                 tokio::select! {
@@ -227,6 +263,19 @@ impl<P: Phone> PhoneTask<P> {
             if !events.is_empty() {
                 steps = attempt.apply(self.shared.clock.now(), events.remove(0));
             }
+        }
+    }
+
+    /// Fetches the build of what comes next while this attempt's own is on the phone already.
+    fn fetch_ahead(&mut self, step: StepName, current: BuildHash) {
+        if step < StepName::Run {
+            return;
+        }
+        let wanted = self.wanted.staged().map(|staged| &staged.work.build);
+        match wanted.filter(|build| build.hash != current) {
+            Some(build) if self.ahead.as_ref().is_some_and(|ahead| ahead.is_of(build.hash)) => {}
+            Some(build) => self.ahead = Some(Ahead::start(&self.shared, build)),
+            None => self.ahead = None,
         }
     }
 
@@ -311,16 +360,15 @@ impl<P: Phone> PhoneTask<P> {
     }
 
     /// Ends an attempt that never touched the phone.
-    async fn end_without_running(&mut self, blame: Blame, reason: &str) {
+    async fn end_without_running(&mut self, end: AttemptEnd) {
         let State::Running { attempt, lease, started_at } = self.memory.state.clone() else { return };
-        let end = AttemptEnd::Failed { blame, step: StepName::Check, reason: reason.to_owned() };
         let report = self.report(attempt, lease, started_at, end);
         self.hand_in(report).await;
     }
 
     fn report(
         &self,
-        attempt: holdfast_wire::id::AttemptId,
+        attempt: AttemptId,
         lease: LeaseNumber,
         started_at: Time,
         end: AttemptEnd,
@@ -337,8 +385,10 @@ impl<P: Phone> PhoneTask<P> {
         }
     }
 
-    /// Makes the report durable, then frees the phone, in this order; a disk that fails is waited for.
+    /// Makes the report durable, then frees the phone or goes on with what is staged, in this order; a disk that
+    /// fails is waited for.
     async fn hand_in(&mut self, report: AttemptReport) {
+        let left = self.left_by(&report.end);
         let item = OutboxItem::AttemptEnded { report };
         while let Err(error) = self.shared.outbox.append(item.clone(), None).await {
             tracing::error!(phone = %self.memory.phone, %error, "a report could not be kept; it is tried again");
@@ -349,14 +399,31 @@ impl<P: Phone> PhoneTask<P> {
             }
         }
         self.memory.state = State::Idle;
+        self.wanted.attempt_over(self.memory.lease, left);
+        self.due = Instant::now();
+        self.tell_report().await;
+        if self.wanted.is_waiting() {
+            // The next lease is recorded in a moment, and with it that this one is over.
+            return;
+        }
+        // Told before it is recorded: the report on disk is what counts, and the daemon may have work.
+        self.tell_lease().await;
+        self.tell(News::Progress(None)).await;
         if let Err(error) = self.memory.save(&self.shared.memory_folder) {
             // After a restart the attempt would be reported once more, which decides nothing.
             tracing::error!(%error, "the end of an attempt could not be recorded");
         }
-        self.due = Instant::now();
-        self.tell_report().await;
-        self.tell(News::Progress(None)).await;
-        self.tell_lease().await;
+    }
+
+    /// Whether the phone can go on with what is staged. After trouble the daemon is asked first: it may rest the
+    /// phone, or have the work done elsewhere.
+    fn left_by(&self, end: &AttemptEnd) -> Left {
+        let is_trouble = match end {
+            AttemptEnd::Failed { blame, .. } => *blame != Blame::Job,
+            AttemptEnd::Passed | AttemptEnd::Revoked | AttemptEnd::Yielded { .. } => false,
+        };
+        let is_here = self.plug.is_some() && self.memory.dirty.is_none();
+        if is_here && !is_trouble && !self.draining { Left::Fit } else { Left::Unfit }
     }
 
     // ---- hearing and telling ----
@@ -370,7 +437,7 @@ impl<P: Phone> PhoneTask<P> {
                 message = self.inbox.recv() => {
                     let events = self.hear(message).await;
                     let bus = events.iter().any(|event| matches!(event, Event::PhoneLost | Event::PhoneReturned));
-                    let order = gives_way == GivesWay::ToOrders && self.pending.is_some();
+                    let order = gives_way == GivesWay::ToOrders && self.wanted.is_waiting();
                     if bus || order || self.over {
                         return None;
                     }
@@ -401,7 +468,7 @@ impl<P: Phone> PhoneTask<P> {
                 self.tell_report().await;
                 vec![Event::PhoneLost]
             }
-            Some(PhoneMessage::Order(order)) => self.ordered(order).await,
+            Some(PhoneMessage::Order { order, next }) => self.ordered(order, next).await,
             Some(PhoneMessage::Confirmed(settled)) => self.confirmed(settled).await,
             Some(PhoneMessage::Drain) => {
                 self.draining = true;
@@ -411,38 +478,18 @@ impl<P: Phone> PhoneTask<P> {
         }
     }
 
-    async fn ordered(&mut self, order: Order) -> Vec<Event> {
+    async fn ordered(&mut self, order: Order, next: Option<Staged>) -> Vec<Event> {
         let running = self.memory.held().map(|held| held.lease);
-        let events = match order {
-            Order::Rest { through } => {
-                if through > self.memory.lease {
-                    self.memory.lease = through;
-                }
-                self.pending.take_if(|(lease, _)| *lease <= through);
-                if running.is_some_and(|lease| lease <= through) { vec![Event::Revoked] } else { Vec::new() }
-            }
-            Order::Yield { lease, .. } => {
-                if running == Some(lease) {
-                    vec![Event::Revoked]
-                } else {
-                    Vec::new()
-                }
-            }
-            Order::Run { lease, .. } if lease <= self.memory.lease => {
-                if lease < self.memory.lease {
-                    tracing::warn!(phone = %self.memory.phone, %lease, newest = %self.memory.lease, "an older lease is refused");
-                }
-                Vec::new()
-            }
-            Order::Run { lease, work } => {
-                self.pending = Some((lease, work));
-                if running.is_some() { vec![Event::Revoked] } else { Vec::new() }
-            }
-        };
-        if self.pending.is_none() {
+        if let Order::Run { lease, .. } = &order
+            && *lease < self.memory.lease
+        {
+            tracing::info!(phone = %self.memory.phone, %lease, newest = %self.memory.lease, "an older lease is refused");
+        }
+        let event = self.wanted.take(order, next, &mut self.memory.lease, running);
+        if !self.wanted.is_waiting() {
             self.tell_lease().await;
         }
-        events
+        event.into_iter().collect()
     }
 
     /// The memory first, then the outbox forgets: a file must be known in one of the two while it is there.
@@ -513,17 +560,15 @@ impl<P: Phone> PhoneTask<P> {
         facts
     }
 
-    async fn tell_progress(&self, attempt: &Attempt) {
-        let State::Running { attempt: id, .. } = &self.memory.state else { return };
-        let progress = attempt.progress();
-        let progress = AttemptProgress {
-            attempt: *id,
-            step: progress.step,
-            percent: progress.percent,
-            note: progress.note,
-        };
-        self.tell(News::Progress(Some(progress))).await;
+    async fn tell_progress(&self, progress: Progress) {
+        let State::Running { attempt, .. } = self.memory.state else { return };
+        let Progress { step, percent, note } = progress;
+        self.tell(News::Progress(Some(AttemptProgress { attempt, step, percent, note }))).await;
     }
+}
+
+fn failed_before(blame: Blame, reason: String) -> AttemptEnd {
+    AttemptEnd::Failed { blame, step: StepName::Check, reason }
 }
 
 /// The answer of what is under way; never when nothing is.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use holdfast_device::{Attachment, Finder, FinderEvent};
 use holdfast_wire::id::{LeaseNumber, Udid};
 use holdfast_wire::phone::PhoneReport;
-use holdfast_wire::sync::{AttemptProgress, HeldLease, Order, PhoneOrder, SyncReply, Version};
+use holdfast_wire::sync::{
+    AttemptProgress, HeldLease, IdlePhone, Order, PhoneOrder, Staged, SyncReply, Version,
+};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
@@ -64,6 +66,8 @@ struct Entry<P> {
     held: Option<HeldLease>,
     /// An order that is on its way to the task: it is held from now on, so that the daemon is told.
     ordered: Option<HeldLease>,
+    /// What the daemon said last: a task that starts anew may not have heard it.
+    said: Option<(Order, Option<Staged>)>,
     progress: Option<AttemptProgress>,
 }
 
@@ -127,7 +131,7 @@ impl<F: Finder> Rack<F> {
                     }
                     None => return,
                 },
-                Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended),
+                Some(ended) = self.tasks.join_next_with_id() => self.task_ended(ended).await,
                 Ok(()) = waiting.changed(), if farewell.is_some() => {}
                 () = tokio::time::sleep_until(farewell.unwrap_or_else(Instant::now)), if farewell.is_some() => {}
                 changed = self.phase.changed(), if !draining => {
@@ -207,19 +211,14 @@ impl<F: Finder> Rack<F> {
         }
     }
 
+    /// Orders first: phones wait for them, and nobody waits for the rest.
     async fn obey(&mut self, reply: SyncReply) {
+        for PhoneOrder { phone, order, next } in reply.orders {
+            self.ensure(&phone);
+            self.order(&phone, order, next).await;
+        }
         for refused in reply.refused {
             self.shared.outbox.refuse(refused.id, refused.reason).await;
-        }
-        for PhoneOrder { phone, order, next: _ } in reply.orders {
-            self.ensure(&phone);
-            if let (Order::Run { lease, work }, Some(entry)) = (&order, self.phones.get_mut(&phone))
-                && *lease > entry.lease
-            {
-                let attempt = work.attempt;
-                entry.ordered = Some(HeldLease { phone: phone.clone(), lease: *lease, attempt });
-            }
-            self.send(&phone, PhoneMessage::Order(order)).await;
         }
         if reply.confirmed.is_empty() {
             return;
@@ -233,6 +232,20 @@ impl<F: Finder> Rack<F> {
             self.ensure(&udid);
             self.send(&udid, PhoneMessage::Confirmed(settled)).await;
         }
+    }
+
+    async fn order(&mut self, phone: &Udid, order: Order, next: Option<Staged>) {
+        let Some(entry) = self.phones.get_mut(phone) else { return };
+        let begins = match &order {
+            Order::Rest { .. } => None,
+            Order::Run { lease, work } => Some((*lease, work.attempt)),
+            Order::Yield { lease, attempt, .. } => Some((*lease, *attempt)),
+        };
+        if let Some((lease, attempt)) = begins.filter(|(lease, _)| *lease > entry.lease) {
+            entry.ordered = Some(HeldLease { phone: phone.clone(), lease, attempt });
+        }
+        entry.said = Some((order.clone(), next.clone()));
+        self.send(phone, PhoneMessage::Order { order, next }).await;
     }
 
     fn ensure(&mut self, udid: &Udid) {
@@ -251,13 +264,15 @@ impl<F: Finder> Rack<F> {
         let task = PhoneTask::new(memory, start, drains, Arc::clone(&self.shared), inbox, self.tell.clone());
         let task = self.tasks.spawn(task.run());
         self.names.insert(task.id(), udid.clone());
-        let (attachment, report) = before.map_or((None, None), |entry| (entry.attachment, entry.report));
-        let entry = Entry { mailbox, task, attachment, report, lease, held, ordered: None, progress: None };
+        let (attachment, report, said) =
+            before.map_or((None, None, None), |entry| (entry.attachment, entry.report, entry.said));
+        let entry =
+            Entry { mailbox, task, attachment, report, lease, held, ordered: None, said, progress: None };
         self.phones.insert(udid, entry);
     }
 
     /// A task that ended panicked or was given up. Its phone starts anew from what is on disk.
-    fn task_ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
+    async fn task_ended(&mut self, ended: Result<(Id, ()), tokio::task::JoinError>) {
         let id = match &ended {
             Ok((id, ())) => *id,
             Err(error) => error.id(),
@@ -273,12 +288,11 @@ impl<F: Finder> Rack<F> {
         self.start(memory, Start::AfterPanic(words), Some(entry));
         if let Some(attachment) = attachment
             && let Ok(phone) = self.finder.open(&attachment)
-            && let Some(entry) = self.phones.get(&udid)
         {
-            let message = PhoneMessage::Attached { phone: Arc::new(phone), attachment };
-            if entry.mailbox.try_send(message).is_err() {
-                tracing::error!(phone = %udid, "the new task of a phone does not listen");
-            }
+            self.send(&udid, PhoneMessage::Attached { phone: Arc::new(phone), attachment }).await;
+        }
+        if let Some((order, next)) = self.phones.get(&udid).and_then(|entry| entry.said.clone()) {
+            self.order(&udid, order, next).await;
         }
     }
 
@@ -295,10 +309,13 @@ impl<F: Finder> Rack<F> {
             self.phones.iter().filter_map(|(udid, entry)| Some((udid.clone(), entry.report.clone()?)));
         let held =
             self.phones.values().filter_map(|entry| entry.ordered.clone().or_else(|| entry.held.clone()));
+        let rests = |entry: &Entry<F::Phone>| entry.held.is_none() && entry.ordered.is_none();
+        let idle = self.phones.iter().filter(|(_, entry)| rests(entry));
         let voice = Voice {
             version: self.version,
             phones: phones.collect(),
             held: held.collect(),
+            idle: idle.map(|(udid, entry)| IdlePhone { phone: udid.clone(), obeyed: entry.lease }).collect(),
             progress: self.phones.values().filter_map(|entry| entry.progress.clone()).collect(),
         };
         self.voice.send_if_modified(|said| {

@@ -3,62 +3,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
+#[expect(dead_code, reason = "some of it serves the other tests")]
 mod common;
 
-use common::daemon::Daemon;
-use common::phones::{Behave, Bus};
+use common::farm::{Farm, blame};
+use common::phones::Behave;
 use common::{Agent, until};
 use holdfast_wire::id::LeaseNumber;
 use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame, LaunchEnd};
 use holdfast_wire::phone::{Pairing, Readiness};
 use holdfast_wire::sync::Order;
-use tempfile::TempDir;
-
-struct Farm {
-    data: TempDir,
-    daemon: Daemon,
-    bus: Bus,
-}
-
-impl Farm {
-    async fn new() -> Self {
-        Self { data: tempfile::tempdir().unwrap(), daemon: Daemon::start().await, bus: Bus::new() }
-    }
-
-    fn agent(&self) -> Agent {
-        Agent::start(self.data.path(), std::slice::from_ref(&self.daemon.address), &self.bus)
-    }
-
-    async fn is(&self, phone: &str, readiness: Readiness) {
-        until(&format!("{phone} to be {readiness:?}"), || self.daemon.is(phone, &readiness)).await;
-    }
-
-    async fn report(&self, attempt: &str) -> AttemptReport {
-        until(&format!("the report of {attempt}"), || self.daemon.report(attempt)).await
-    }
-
-    /// Whole entries that wait.
-    fn outbox_entries(&self) -> usize {
-        let folder = std::fs::read_dir(self.data.path().join("outbox")).unwrap();
-        let is_entry = |path: &std::path::Path| path.extension().is_some_and(|extension| extension == "json");
-        folder.filter(|entry| entry.as_ref().is_ok_and(|entry| is_entry(&entry.path()))).count()
-    }
-
-    fn outbox_files(&self) -> usize {
-        let count = |folder: &str| {
-            let entries = std::fs::read_dir(self.data.path().join(folder)).unwrap();
-            entries.filter(|entry| entry.as_ref().unwrap().path().is_file()).count()
-        };
-        count("outbox") + count("spool")
-    }
-}
-
-fn blame(report: &AttemptReport) -> Option<Blame> {
-    match &report.end {
-        AttemptEnd::Failed { blame, .. } => Some(*blame),
-        AttemptEnd::Passed | AttemptEnd::Revoked | AttemptEnd::Yielded { .. } => None,
-    }
-}
 
 fn ends(report: &AttemptReport) -> String {
     let launches = report.cases.iter().flat_map(|case| &case.launches);

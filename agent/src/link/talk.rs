@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use holdfast_wire::id::{EntryId, RackId, StartId, Udid};
+use holdfast_wire::id::{EntryId, LeaseNumber, RackId, StartId, Udid};
 use holdfast_wire::phone::PhoneReport;
 use holdfast_wire::sync::{
-    AttemptProgress, HeldLease, OutboxEntry, PHONES_PER_RACK_MAX, PROTOCOL, SyncReply, SyncRequest, Version,
+    AttemptProgress, HeldLease, IdlePhone, OutboxItem, PHONES_PER_RACK_MAX, PROTOCOL, SyncReply, SyncRequest,
+    Version,
 };
+
+use crate::outbox::Waiting;
 
 /// Everything the rack has to say at this moment, apart from the outbox.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +21,8 @@ pub struct Voice {
     pub phones: BTreeMap<Udid, (Version, PhoneReport)>,
     /// Leases held now.
     pub held: Vec<HeldLease>,
+    /// Phones that hold none, with the last lease that each obeyed.
+    pub idle: Vec<IdlePhone>,
     /// Where attempts stand.
     pub progress: Vec<AttemptProgress>,
 }
@@ -32,6 +37,8 @@ pub struct Talk {
     orders_seen: Version,
     phones_seen: Version,
     said: Said,
+    /// By phone, the newest lease whose end was said. The rack's own word that it is free comes a moment later.
+    over: BTreeMap<Udid, LeaseNumber>,
 }
 
 /// What the last answered request said.
@@ -53,6 +60,7 @@ impl Talk {
             orders_seen: Version::default(),
             phones_seen: Version::default(),
             said: Said::default(),
+            over: BTreeMap::new(),
         }
     }
 
@@ -62,21 +70,28 @@ impl Talk {
     }
 
     /// Whether there is anything that the daemon does not know.
-    pub fn has_news(&self, voice: &Voice, ready: &[OutboxEntry]) -> bool {
-        self.has_grave_news(voice, ready) || voice.progress != self.said.progress
+    pub fn has_news(&self, voice: &Voice, waiting: &Waiting) -> bool {
+        self.has_grave_news(voice, waiting) || voice.progress != self.said.progress
     }
 
-    /// The same, progress left aside.
-    pub fn has_grave_news(&self, voice: &Voice, ready: &[OutboxEntry]) -> bool {
+    /// The same, progress left aside. Which phones rest is told with the next request, whatever makes it.
+    pub fn has_grave_news(&self, voice: &Voice, waiting: &Waiting) -> bool {
         self.is_new()
             || voice.version > self.phones_seen
-            || voice.held != self.said.held
-            || ready.iter().any(|entry| !self.said.entries.contains(&entry.id))
+            || self.held(voice) != self.said.held
+            || waiting.ready.iter().any(|entry| !self.said.entries.contains(&entry.id))
     }
 
-    /// The next request.
-    pub fn request(&mut self, voice: &Voice, ready: &[OutboxEntry], wait: Duration) -> SyncRequest {
+    /// The next request. `voice` has to be older than `waiting`: a phone is said to be idle by the one only as long
+    /// as nothing of it waits in the other.
+    pub fn request(&mut self, voice: &Voice, waiting: &Waiting, wait: Duration) -> SyncRequest {
         self.number += 1;
+        for entry in &waiting.ready {
+            if let OutboxItem::AttemptEnded { report } = &entry.what {
+                let over = self.over.entry(report.phone.clone()).or_default();
+                *over = report.lease.max(*over);
+            }
+        }
         let changed = voice.phones.values().filter(|(version, _)| *version > self.phones_seen);
         SyncRequest {
             protocol: PROTOCOL,
@@ -88,12 +103,18 @@ impl Talk {
             orders_seen: self.orders_seen,
             phones_version: voice.version,
             phones: changed.take(PHONES_PER_RACK_MAX).map(|(_, report)| report.clone()).collect(),
-            held: voice.held.clone(),
-            idle: Vec::new(),
-            entries: ready.to_vec(),
+            held: self.held(voice),
+            idle: idle(voice, waiting),
+            entries: waiting.ready.clone(),
             progress: voice.progress.clone(),
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
         }
+    }
+
+    /// Leases that are held, those left out whose end is said in the same breath or has been.
+    fn held(&self, voice: &Voice) -> Vec<HeldLease> {
+        let is_over = |held: &HeldLease| self.over.get(&held.phone).is_some_and(|over| held.lease <= *over);
+        voice.held.iter().filter(|held| !is_over(held)).cloned().collect()
     }
 
     /// Takes in the answer to a request. What it orders has to be the rack's own before the next request.
@@ -115,9 +136,16 @@ impl Talk {
     }
 }
 
+/// Phones that rest and of which no report waits.
+pub fn idle(voice: &Voice, waiting: &Waiting) -> Vec<IdlePhone> {
+    voice.idle.iter().filter(|idle| !waiting.unreported.contains(&idle.phone)).cloned().collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+    use holdfast_wire::outcome::{AttemptEnd, AttemptReport};
+    use holdfast_wire::sync::OutboxEntry;
     use holdfast_wire::time::Time;
 
     use super::*;
@@ -163,7 +191,7 @@ mod tests {
             ((4, vec![("a", 3), ("b", 4)]), "@1", ("d2", 1, 4)),
         ];
         for (turn, ((version, phones), expected, (start, orders, seen))) in (1..).zip(steps) {
-            let request = talk.request(&voice(version, &phones), &[], Duration::ZERO);
+            let request = talk.request(&voice(version, &phones), &Waiting::default(), Duration::ZERO);
             let said: String =
                 request.phones.iter().map(|report| format!("{} ", report.facts.udid)).collect();
             assert_eq!(format!("{said}@{}", request.orders_seen.0), expected, "turn {turn}");
@@ -175,9 +203,73 @@ mod tests {
     #[test]
     fn a_daemon_that_claims_to_have_seen_the_future_is_not_believed() {
         let mut talk = Talk::new("rack".parse().unwrap(), "a1".parse().unwrap());
-        let request = talk.request(&voice(1, &[("a", 1)]), &[], Duration::ZERO);
+        let request = talk.request(&voice(1, &[("a", 1)]), &Waiting::default(), Duration::ZERO);
         talk.answered(&request, &reply("d1", 1, 99));
-        assert!(talk.has_news(&voice(2, &[("a", 2)]), &[]));
-        assert!(!talk.has_news(&voice(1, &[("a", 1)]), &[]));
+        assert!(talk.has_news(&voice(2, &[("a", 2)]), &Waiting::default()));
+        assert!(!talk.has_news(&voice(1, &[("a", 1)]), &Waiting::default()));
+    }
+
+    fn report_of(phone: &str, lease: u64) -> OutboxEntry {
+        let report = AttemptReport {
+            attempt: "J1.1".parse().unwrap(),
+            phone: phone.parse().unwrap(),
+            lease: LeaseNumber(lease),
+            end: AttemptEnd::Passed,
+            cases: Vec::new(),
+            crashes: Vec::new(),
+            started_at: Time::from_unix_ms(0),
+            ended_at: Time::from_unix_ms(1),
+        };
+        OutboxEntry {
+            id: format!("{phone}-{lease}").parse().unwrap(),
+            what: OutboxItem::AttemptEnded { report },
+        }
+    }
+
+    fn waiting(ready: &[(&str, u64)], unreported: &[&str]) -> Waiting {
+        let ready: Vec<OutboxEntry> = ready.iter().map(|(phone, lease)| report_of(phone, *lease)).collect();
+        let unreported = unreported.iter().map(|phone| phone.parse().unwrap()).collect();
+        Waiting { all: ready.len(), ready, unreported }
+    }
+
+    fn with_leases(held: &[(&str, u64)], idle: &[(&str, u64)]) -> Voice {
+        let held = held.iter().map(|(phone, lease)| HeldLease {
+            phone: phone.parse().unwrap(),
+            lease: LeaseNumber(*lease),
+            attempt: "J1.1".parse().unwrap(),
+        });
+        let idle = idle
+            .iter()
+            .map(|(phone, lease)| IdlePhone { phone: phone.parse().unwrap(), obeyed: LeaseNumber(*lease) });
+        Voice { held: held.collect(), idle: idle.collect(), ..Voice::default() }
+    }
+
+    /// Each line: leases the rack says are held and resting, reports that are said, phones with a report that waits;
+    /// then what the request says is held and idle.
+    #[test]
+    fn a_phone_is_idle_only_when_nothing_of_it_waits_and_free_in_the_breath_that_says_its_end() {
+        let mut talk = Talk::new("rack".parse().unwrap(), "a1".parse().unwrap());
+        let held_1 = with_leases(&[("a", 1)], &[("b", 7)]);
+        let rests = with_leases(&[], &[("a", 1), ("b", 7)]);
+        let held_2 = with_leases(&[("a", 2)], &[("b", 7)]);
+        let steps = [
+            ("runs", &held_1, waiting(&[], &[]), "held a 1; idle b 7"),
+            ("the rack is a moment late", &held_1, waiting(&[("a", 1)], &["a"]), "held; idle b 7"),
+            ("said, not confirmed", &rests, waiting(&[("a", 1)], &["a"]), "held; idle b 7"),
+            ("its report waits behind others", &rests, waiting(&[], &["a"]), "held; idle b 7"),
+            ("the rack is very late", &held_1, waiting(&[], &[]), "held; idle b 7"),
+            ("confirmed", &rests, waiting(&[], &[]), "held; idle a 1 b 7"),
+            ("the next runs", &held_2, waiting(&[], &[]), "held a 2; idle b 7"),
+        ];
+        for (what, voice, waiting, expected) in steps {
+            let request = talk.request(voice, &waiting, Duration::ZERO);
+            let held = request.held.iter().map(|held| format!(" {} {}", held.phone, held.lease));
+            let idle = request.idle.iter().map(|idle| format!(" {} {}", idle.phone, idle.obeyed));
+            let said = format!("held{}; idle{}", held.collect::<String>(), idle.collect::<String>());
+            assert_eq!(said, expected, "{what}");
+            talk.answered(&request, &reply("d1", 1, 0));
+        }
+        assert!(!talk.has_news(&held_2, &Waiting::default()), "all of it is said");
+        assert!(talk.has_news(&rests, &Waiting::default()));
     }
 }

@@ -167,6 +167,17 @@ impl Store {
         self.entries.values().filter(is_ready).take(limit).map(|kept| kept.record.entry.clone()).collect()
     }
 
+    /// Phones of which a report waits. One that the daemon refused is done with.
+    pub(super) fn unreported(&self) -> BTreeSet<Udid> {
+        let waits = self.entries.values().filter(|kept| kept.state == State::Waiting);
+        waits
+            .filter_map(|kept| match &kept.record.entry.what {
+                OutboxItem::AttemptEnded { report } => Some(report.phone.clone()),
+                OutboxItem::CrashTaken { .. } => None,
+            })
+            .collect()
+    }
+
     pub(super) fn waiting(&self) -> usize {
         self.entries.values().filter(|kept| kept.state != State::Refused).count()
     }

@@ -13,6 +13,7 @@ use holdfast_wire::phone::{Pairing, PhoneFacts, Readiness};
 use tokio::time::Instant;
 
 use super::perform::{kill_app, pull, store};
+use super::wanted::Left;
 use super::{GivesWay, PATIENCE, PhoneTask, Shared, Start};
 use crate::config::Pair;
 use crate::error::chain;
@@ -158,6 +159,7 @@ impl<P: Phone> PhoneTask<P> {
         if self.shared.outbox.has_report(attempt, lease).await.unwrap_or(false) {
             // It had come to its end; only the note of it was lost.
             self.memory.state = State::Idle;
+            self.wanted.attempt_over(self.memory.lease, Left::Unfit);
             self.save();
             return self.tell_lease().await;
         }

@@ -19,7 +19,8 @@ use holdfast_wire::job::JobClass;
 use holdfast_wire::outcome::AttemptReport;
 use holdfast_wire::phone::{PhoneReport, Readiness};
 use holdfast_wire::sync::{
-    HeldLease, Order, OutboxItem, PhoneOrder, RefusedEntry, SyncReply, SyncRequest, Version, Work,
+    HeldLease, IdlePhone, Order, OutboxEntry, OutboxItem, PhoneOrder, RefusedEntry, Staged, SyncReply,
+    SyncRequest, Version, Work, YieldWhen,
 };
 use holdfast_wire::time::Time;
 use tokio::sync::Notify;
@@ -29,14 +30,21 @@ pub(crate) struct Heard {
     start: String,
     pub(crate) away: bool,
     version: u64,
-    orders: BTreeMap<Udid, (u64, Order)>,
+    orders: BTreeMap<Udid, (u64, Order, Option<Staged>)>,
+    /// Every answer says every order again.
+    pub(crate) says_all_again: bool,
     pub(crate) blobs: BTreeMap<BlobHash, Vec<u8>>,
     pub(crate) gets: usize,
     pub(crate) phones: BTreeMap<Udid, PhoneReport>,
     pub(crate) held: Vec<HeldLease>,
     /// Every lease that was ever said to be held.
     pub(crate) ever_held: Vec<HeldLease>,
+    pub(crate) idle: Vec<IdlePhone>,
+    /// Phones that were said to be idle while one of their attempts had not been reported and confirmed.
+    pub(crate) idle_too_early: Vec<IdlePhone>,
     pub(crate) reports: Vec<AttemptReport>,
+    /// Reports are heard and not confirmed.
+    pub(crate) keeps_quiet: bool,
     pub(crate) crashes: Vec<CrashOrigin>,
     pub(crate) notes: Vec<String>,
     entries: BTreeMap<EntryId, usize>,
@@ -80,26 +88,60 @@ impl Daemon {
             start.clone_into(&mut heard.start);
             heard.phones.clear();
             heard.version = 1;
-            for (version, _) in heard.orders.values_mut() {
+            for (version, _, _) in heard.orders.values_mut() {
                 *version = 1;
             }
         });
     }
 
     pub(crate) fn order(&self, phone: &str, order: Order) {
+        self.order_with_next(phone, order, None);
+    }
+
+    pub(crate) fn order_with_next(&self, phone: &str, order: Order, next: Option<Staged>) {
         self.with(|heard| {
             heard.version += 1;
-            heard.orders.insert(phone.parse().unwrap(), (heard.version, order));
+            heard.orders.insert(phone.parse().unwrap(), (heard.version, order, next));
         });
     }
 
     pub(crate) fn run(&self, phone: &str, lease: u64, attempt: &str, launches: u32) {
-        let work = Box::new(self.work(attempt, launches));
-        self.order(phone, Order::Run { lease: LeaseNumber(lease), work });
+        self.order(phone, self.run_order(lease, attempt, launches));
     }
 
-    fn work(&self, attempt: &str, launches: u32) -> Work {
-        let archive = b"an archive".repeat(1_000);
+    pub(crate) fn run_order(&self, lease: u64, attempt: &str, launches: u32) -> Order {
+        Order::Run { lease: LeaseNumber(lease), work: Box::new(self.work(attempt, launches, "an archive")) }
+    }
+
+    /// Cases of one launch each.
+    pub(crate) fn run_order_of_cases(&self, lease: u64, attempt: &str, cases: usize) -> Order {
+        let mut work = self.work(attempt, 1, "an archive");
+        let case = work.cases.first().unwrap().clone();
+        let named = |number| Case { name: format!("case-{number}").parse().unwrap(), ..case.clone() };
+        work.cases = Arc::new((1..=cases).map(named).collect());
+        Order::Run { lease: LeaseNumber(lease), work: Box::new(work) }
+    }
+
+    /// One launch of the build with these bytes.
+    pub(crate) fn staged(&self, lease: u64, attempt: &str, bytes: &str) -> Option<Staged> {
+        Some(Staged { lease: LeaseNumber(lease), work: Box::new(self.work(attempt, 1, bytes)) })
+    }
+
+    pub(crate) fn yields(&self, phone: &str, lease: u64, attempt: &str, when: YieldWhen) {
+        let attempt = attempt.parse().unwrap();
+        self.order(phone, Order::Yield { lease: LeaseNumber(lease), attempt, when });
+    }
+
+    /// The last lease that a phone obeyed, when it is said to be idle.
+    pub(crate) fn idle(&self, phone: &str) -> Option<u64> {
+        let phone: Udid = phone.parse().unwrap();
+        self.with_quietly(|heard| {
+            heard.idle.iter().find(|idle| idle.phone == phone).map(|idle| idle.obeyed.0)
+        })
+    }
+
+    fn work(&self, attempt: &str, launches: u32, bytes: &str) -> Work {
+        let archive = bytes.as_bytes().repeat(1_000);
         let hash = BuildHash::new(*blake3::hash(&archive).as_bytes());
         let size_bytes = archive.len() as u64;
         self.with(|heard| heard.blobs.insert(hash.into(), archive));
@@ -147,7 +189,7 @@ async fn sync(
     let mut reply = hear(&daemon, &request)?;
     loop {
         let changed = daemon.changed.notified();
-        let orders = orders_since(&daemon, &request);
+        let orders = orders_since(&daemon, &request, request.orders_seen.0);
         if daemon.with_quietly(|heard| heard.away) {
             return Err(StatusCode::SERVICE_UNAVAILABLE);
         }
@@ -156,7 +198,8 @@ async fn sync(
             || !reply.refused.is_empty()
             || request.daemon_start.as_ref() != Some(&reply.daemon_start);
         if has_news || tokio::time::timeout_at(waits_until, changed).await.is_err() {
-            reply.orders = orders;
+            let again = daemon.with_quietly(|heard| heard.says_all_again);
+            reply.orders = if again { orders_since(&daemon, &request, 0) } else { orders };
             return Ok(Json(reply));
         }
     }
@@ -168,13 +211,17 @@ impl Daemon {
     }
 }
 
-fn orders_since(daemon: &Daemon, request: &SyncRequest) -> Vec<PhoneOrder> {
+fn orders_since(daemon: &Daemon, request: &SyncRequest, since: u64) -> Vec<PhoneOrder> {
     daemon.with_quietly(|heard| {
         let is_known = request.daemon_start.as_ref().is_some_and(|start| start.as_str() == heard.start);
-        let since = if is_known { request.orders_seen.0 } else { 0 };
-        let newer = heard.orders.iter().filter(|(_, (version, _))| *version > since);
+        let since = if is_known { since } else { 0 };
+        let newer = heard.orders.iter().filter(|(_, (version, _, _))| *version > since);
         newer
-            .map(|(phone, (_, order))| PhoneOrder { phone: phone.clone(), order: order.clone(), next: None })
+            .map(|(phone, (_, order, next))| PhoneOrder {
+                phone: phone.clone(),
+                order: order.clone(),
+                next: next.clone(),
+            })
             .collect()
     })
 }
@@ -190,10 +237,27 @@ fn hear(daemon: &Daemon, request: &SyncRequest) -> Result<SyncReply, StatusCode>
             heard.phones.insert(report.facts.udid.clone(), report.clone());
         }
         heard.held.clone_from(&request.held);
+        heard.idle.clone_from(&request.idle);
+        let is_told = |held: &HeldLease| {
+            let of_lease = |report: &AttemptReport| report.phone == held.phone && report.lease == held.lease;
+            heard.reports.iter().any(of_lease)
+        };
+        let is_early = |idle: &&IdlePhone| {
+            let untold = |held: &HeldLease| held.phone == idle.phone && !is_told(held);
+            heard.ever_held.iter().any(untold) || request.held.iter().any(|held| held.phone == idle.phone)
+        };
+        let early: Vec<IdlePhone> = request.idle.iter().filter(is_early).cloned().collect();
+        heard.idle_too_early.extend(early);
         heard.ever_held.extend(request.held.iter().cloned());
         heard.notes.extend(request.progress.iter().map(|progress| progress.note.clone()));
         let (mut confirmed, mut refused) = (Vec::new(), Vec::new());
         for entry in &request.entries {
+            if heard.keeps_quiet && matches!(entry.what, OutboxItem::AttemptEnded { .. }) {
+                let is_idle = |idle: &&IdlePhone| entry_is_of(entry, &idle.phone);
+                let early: Vec<IdlePhone> = request.idle.iter().filter(is_idle).cloned().collect();
+                heard.idle_too_early.extend(early);
+                continue;
+            }
             *heard.entries.entry(entry.id.clone()).or_default() += 1;
             let is_new = heard.entries.get(&entry.id) == Some(&1);
             match &entry.what {
@@ -220,6 +284,10 @@ fn hear(daemon: &Daemon, request: &SyncRequest) -> Result<SyncReply, StatusCode>
             refused,
         })
     })
+}
+
+fn entry_is_of(entry: &OutboxEntry, phone: &Udid) -> bool {
+    matches!(&entry.what, OutboxItem::AttemptEnded { report } if report.phone == *phone)
 }
 
 async fn get_blob(State(daemon): State<Daemon>, Path(hash): Path<BlobHash>) -> Result<Vec<u8>, StatusCode> {

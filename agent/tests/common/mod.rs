@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 pub(crate) mod daemon;
+pub(crate) mod farm;
 pub(crate) mod phones;
 
 use std::path::Path;

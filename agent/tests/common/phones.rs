@@ -173,6 +173,12 @@ impl Pretend {
         state.files.insert(path.to_owned(), (body.into_bytes(), time));
     }
 
+    /// Whatever lingers has lived long enough.
+    pub(crate) fn go_on(&self) {
+        self.state.lock().unwrap().running.values_mut().for_each(|behave| *behave = Behave::Stay);
+        self.changed.notify_waiters();
+    }
+
     pub(crate) fn log(&self) -> Vec<String> {
         self.state.lock().unwrap().log.clone()
     }
@@ -277,7 +283,10 @@ impl Phone for Handle {
             None => Ok(Watched::Ended { alive: Duration::from_millis(1) }),
             Some(Behave::Linger) => loop {
                 let changed = self.phone.changed.notified();
-                drop(self.here("watch")?);
+                let is_told_to_go_on = !matches!(self.here("watch")?.running.get(&pid), Some(Behave::Linger));
+                if is_told_to_go_on {
+                    return Ok(Watched::Alive);
+                }
                 changed.await;
             },
             Some(_) => {
