@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
-use holdfast_store::SledStore;
+use holdfast_store::DiskStore;
 use holdfast_wire::id::StartId;
 use holdfastd::blobs::Blobs;
 use holdfastd::clock::Clock;
@@ -121,7 +121,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     std::fs::create_dir_all(data)
         .with_context(|| format!("cannot make the data folder {}", data.display()))?;
     let blobs = Blobs::open(&data.join("blobs"))?;
-    let store = SledStore::open(data.join("store")).await?;
+    let store = DiskStore::open(data.join("store")).await?;
     let clock = Arc::new(Clock::default());
     let (farm_loop, farm) = Loop::restore(store, loaded.policy, clock.clone()).await?;
     let farm_loop = farm_loop.keeping(Keeping { retention: loaded.daemon.retention, blobs: blobs.clone() });
@@ -171,10 +171,10 @@ async fn store(loaded: &Loaded, command: StoreCommand) -> anyhow::Result<()> {
     let folder = loaded.daemon.data.join("store");
     let (done, summary) = match command {
         StoreCommand::Export { file } => {
-            let store = SledStore::open(&folder).await?;
+            let store = DiskStore::open(&folder).await?;
             let writing =
                 std::fs::File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
-            let summary = holdfast_store::sled::export(&store, std::io::BufWriter::new(&writing))?;
+            let summary = holdfast_store::disk::export(&store, std::io::BufWriter::new(&writing))?;
             writing.sync_all().with_context(|| format!("cannot sync {}", file.display()))?;
             store.close().await?;
             (format!("exported the store to {}", file.display()), summary)
@@ -182,7 +182,7 @@ async fn store(loaded: &Loaded, command: StoreCommand) -> anyhow::Result<()> {
         StoreCommand::Import { file } => {
             let reading =
                 std::fs::File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            let summary = holdfast_store::sled::import(&folder, std::io::BufReader::new(reading))?;
+            let summary = holdfast_store::disk::import(&folder, std::io::BufReader::new(reading))?;
             (format!("imported {} into {}", file.display(), folder.display()), summary)
         }
     };

@@ -5,8 +5,7 @@ use std::ops::Deref;
 
 use crate::error::StoreError;
 
-/// Longest key, in bytes. The sled engine keeps up to 257 separators in one index page, and a page
-/// must stay below 128 KiB, or sled moves it to a blob file that it never syncs.
+/// Longest key, in bytes: its length is one byte in the journal.
 pub const KEY_BYTES_MAX: usize = 255;
 
 /// An ordered byte key: 1 to [`KEY_BYTES_MAX`] bytes, compared byte by byte.

@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use holdfast_scheduler::policy::{Members, Policy, Pool, Quarantine, Retries};
-use holdfast_store::{MemoryStore, SledStore, Store, StoreError};
+use holdfast_store::{MemoryStore, DiskStore, Store, StoreError};
 use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::id::{AttemptId, BlobHash, LeaseNumber, RackId, StartId, Udid};
 use holdfast_wire::job::JobClass;
@@ -145,7 +145,7 @@ impl Daemon {
     pub(crate) async fn on_disk(folder: &Path, start: &str) -> Self {
         let opened = tokio::time::timeout(PATIENCE, async {
             loop {
-                match SledStore::open(folder.join("store")).await {
+                match DiskStore::open(folder.join("store")).await {
                     // The daemon before lets go of it in the background.
                     Err(StoreError::Locked { .. }) => tokio::time::sleep(Duration::from_millis(2)).await,
                     opened => return opened,
