@@ -5,7 +5,8 @@ use std::ops::Deref;
 
 use crate::error::StoreError;
 
-/// Longest key, in bytes: its length is one byte in the journal.
+/// Longest key, in bytes. The sled engine keeps up to 257 separators in one index page, and a page
+/// must stay below 128 KiB, or sled moves it to a blob file that it never syncs.
 pub const KEY_BYTES_MAX: usize = 255;
 
 /// An ordered byte key: 1 to [`KEY_BYTES_MAX`] bytes, compared byte by byte.

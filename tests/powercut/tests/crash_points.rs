@@ -51,6 +51,11 @@ fn no_acknowledged_transaction_is_lost_at_any_point() {
     let records = log::read(recorder.log()).unwrap();
     let history = History { disk: &base, ledger: Ledger::default(), records: &records };
     assert_complete(&history, recorder.root());
+    let blobs = records.iter().filter(|record| {
+        matches!(record, Record::Open { path, create: true, .. } if path.parent().unwrap().ends_with("blobs"))
+    });
+    assert_eq!(blobs.count(), 0, "sled never syncs what it writes there");
+
     let chosen = points(&records, 4);
     let failures = history.check(&chosen, work.path(), crashes, check_mended);
     let images = chosen.len() * 4;
@@ -100,7 +105,7 @@ fn a_transaction_of_many_megabytes_is_whole_or_not_there() {
     assert_complete(&history, recorder.root());
     let bulk =
         records.iter().position(|record| matches!(record, Record::Mark(mark) if mark.starts_with("begin 4")));
-    let chosen: Vec<usize> = points(&records, 1).into_iter().filter(|point| *point > bulk.unwrap()).collect();
+    let chosen: Vec<usize> = points(&records, 2).into_iter().filter(|point| *point > bulk.unwrap()).collect();
     println!("{} points during large transactions", chosen.len());
     assert!(chosen.len() > 20, "only {} points", chosen.len());
     let failures = history.check(&chosen, work.path(), crashes, check_mended);

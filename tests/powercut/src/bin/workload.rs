@@ -16,13 +16,13 @@ use std::time::Duration;
 
 use holdfast_powercut::plain::{Mends, PlainStore};
 use holdfast_powercut::workload::{BULK_WRITER, Change, Contents, WRITERS, transaction, transactions_in};
-use holdfast_store::{DiskStore, Key, Op, Store};
+use holdfast_store::{Key, Op, SledStore, Store};
 
 /// A disk that was made to fail may hang sled; the test need not wait half a minute for it.
 const COMMIT_LIMIT: Duration = Duration::from_secs(5);
 
 enum Engine {
-    Mended(DiskStore),
+    Mended(SledStore),
     Plain(PlainStore),
 }
 
@@ -33,7 +33,7 @@ impl Engine {
             "plain" => PlainStore::open(folder, Mends::Nothing).map(Self::Plain),
             "unchunked" => PlainStore::open(folder, Mends::AllButChunks).map(Self::Plain),
             _ => {
-                let opened = DiskStore::open_with(folder, COMMIT_LIMIT).await;
+                let opened = SledStore::open_with(folder, COMMIT_LIMIT).await;
                 opened.map(Self::Mended).map_err(|error| error.to_string())
             }
         }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use holdfast_powercut::recorder::{DiskFault, Recorder};
 use holdfast_powercut::workload::{Contents, Ledger, Wrong};
-use holdfast_store::{DiskStore, Key, Op, Store, StoreError};
+use holdfast_store::{Key, Op, SledStore, Store, StoreError};
 
 /// A folder in memory where there is one: thousands of disks are written.
 pub(crate) fn shm() -> tempfile::TempDir {
@@ -41,7 +41,7 @@ pub(crate) fn check_mended(folder: &Path, ledger: &Ledger) -> Result<(), Wrong> 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let checked = runtime.block_on(async {
         let folder = folder.join("store");
-        let store = DiskStore::open(&folder).await?;
+        let store = SledStore::open(&folder).await?;
         if let Err(wrong) = ledger.judge(&contents(&store).await?) {
             return Ok(Err(wrong));
         }
@@ -49,7 +49,7 @@ pub(crate) fn check_mended(folder: &Path, ledger: &Ledger) -> Result<(), Wrong> 
         store.commit(vec![], vec![Op::put(probe.clone(), "x")]).await?;
         let expected = contents(&store).await?;
         store.close().await?;
-        let store = DiskStore::open(&folder).await?;
+        let store = SledStore::open(&folder).await?;
         let found = contents(&store).await?;
         store.close().await?;
         if found != expected {
@@ -60,7 +60,7 @@ pub(crate) fn check_mended(folder: &Path, ledger: &Ledger) -> Result<(), Wrong> 
     checked.unwrap_or_else(|error| Err(Wrong::Unusable(error.to_string())))
 }
 
-async fn contents(store: &DiskStore) -> Result<Contents, StoreError> {
+async fn contents(store: &SledStore) -> Result<Contents, StoreError> {
     let page = store.scan_prefix(b"", None, usize::MAX).await?;
     Ok(page.entries.into_iter().map(|entry| (entry.key.to_vec(), entry.value.to_vec())).collect())
 }

@@ -3,11 +3,10 @@
 //!
 //! ```text
 //! lock               who has the store open
-//! journal/           the database
-//! journal.creating/  one being built; without meaning until it is renamed
-//! journal.old/       the one before a compaction; only between two renames
-//! journal.damaged-1/ a copy of one that could not be read
-//! sled/              a database of an earlier version; taken over when the store is opened, and then removed
+//! sled/              the database
+//! sled.creating/     one being built; without meaning until it is renamed
+//! sled.old/          the one before a compaction; only between two renames
+//! sled.damaged-1/    a copy of one that could not be read
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -53,12 +52,12 @@ impl Folder {
 
     /// Where the database is, or will be.
     pub(super) fn database(&self) -> PathBuf {
-        self.path.join("journal")
+        self.path.join("sled")
     }
 
     /// Where a new database is built.
     pub(super) fn creating(&self) -> PathBuf {
-        self.path.join("journal.creating")
+        self.path.join("sled.creating")
     }
 
     /// Gives the finished database in `creating` its name, in place of the present one if there is one.
@@ -73,23 +72,27 @@ impl Folder {
         remove(&old)
     }
 
-    /// The database of an earlier version, if there is one.
-    pub(super) fn earlier(&self) -> Option<PathBuf> {
-        ["sled", "sled.old"].map(|name| self.path.join(name)).into_iter().find(|path| path.exists())
-    }
-
-    /// Removes what an earlier version kept here, once it has been taken over.
-    pub(super) fn forget_earlier(&self) -> Result<(), StoreError> {
-        ["sled", "sled.old", "sled.creating"].iter().try_for_each(|name| remove(&self.path.join(name)))
+    /// Removes snapshots that were not finished: sled takes the last name in order for the newest, and
+    /// an unfinished one then makes the database unopenable. A finished one has been renamed.
+    pub(super) fn remove_unfinished_snapshots(&self) -> Result<(), StoreError> {
+        let database = self.database();
+        for entry in fs::read_dir(&database).map_err(StoreError::file("list", &database))? {
+            let path = entry.map_err(StoreError::file("list", &database))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.starts_with("snap.") && name.ends_with(".generating") {
+                fs::remove_file(&path).map_err(StoreError::file("remove the unfinished snapshot", &path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Copies the database aside before anyone tries to mend it; `None` when that did not work or
     /// enough copies are there, because the refusal to open matters more.
     pub(super) fn copy_aside(&self) -> Option<PathBuf> {
         let free =
-            (1..=COPIES_MAX).map(|n| self.path.join(format!("journal.damaged-{n}"))).find(|to| !to.exists());
-        let Some(to) = free else { return Some(self.path.join(format!("journal.damaged-{COPIES_MAX}"))) };
-        let partial = self.path.join("journal.damaged.tmp");
+            (1..=COPIES_MAX).map(|n| self.path.join(format!("sled.damaged-{n}"))).find(|to| !to.exists());
+        let Some(to) = free else { return Some(self.path.join(format!("sled.damaged-{COPIES_MAX}"))) };
+        let partial = self.path.join("sled.damaged.tmp");
         let copied = remove(&partial)
             .and_then(|()| {
                 copy_tree(&self.database(), &partial).map_err(StoreError::file("copy to", &partial))
@@ -109,7 +112,7 @@ impl Folder {
         }
     }
 
-    /// Between the two renames of `adopt` there is no `journal/`; nothing was committed since, so the old
+    /// Between the two renames of `adopt` there is no `sled/`; nothing was committed since, so the old
     /// one is as good as the new and is known to be complete.
     fn settle(&self) -> Result<(), StoreError> {
         let (database, old) = (self.database(), self.old());
@@ -121,7 +124,7 @@ impl Folder {
     }
 
     fn old(&self) -> PathBuf {
-        self.path.join("journal.old")
+        self.path.join("sled.old")
     }
 }
 

@@ -1,5 +1,5 @@
 //! The one thread that writes: gathers waiting transactions into a group, makes the group durable,
-//! then shows it to readers and watchers and answers. The file itself is `engine`'s.
+//! then shows it to readers and watchers and answers. Opening and what sled needs is in `engine`.
 
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::engine::{Engine, Write};
 use super::folder::Folder;
+use super::records;
 use crate::api::{Guard, Op, Revision};
 use crate::error::StoreError;
 use crate::plan::{Outcome, Plan};
@@ -16,11 +17,11 @@ use crate::watch::Hub;
 /// Transactions in one group. Beyond this the gain per sync is small and the first one waits longer.
 const GROUP_TRANSACTIONS_MAX: usize = 256;
 
-/// Bytes in one group, after which the first transaction should not wait longer.
+/// Bytes in one group, about twice a sled segment.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 
 /// The file may hold this many times the live data, and [`SLACK_BYTES`], before it is rewritten.
-const SLACK_FACTOR: u64 = 3;
+const SLACK_FACTOR: u64 = 8;
 
 /// Below this size nobody minds dead data.
 const SLACK_BYTES: u64 = 128 * 1024 * 1024;
@@ -126,7 +127,9 @@ impl Writer {
             }
         };
         self.shared.stop("it was closed");
-        self.engine = None;
+        if let Some(Err(reason)) = self.engine.take().map(Engine::close) {
+            tracing::error!(reason, "the store did not close properly; everything acknowledged is on disk");
+        }
         drop(self.queue);
         drop(self.folder);
         if let Some(answer) = closed {
@@ -186,11 +189,18 @@ impl Writer {
         if outcome.revision == state.revision {
             return Ok(());
         }
-        let writes: Vec<Write<'_>> =
-            outcome.slots.iter().map(|(key, new)| Write { key, new: new.as_ref() }).collect();
-        let Some(engine) = &mut self.engine else { return Err(self.shared.error()) };
+        let writes: Vec<Write<'_>> = outcome
+            .slots
+            .iter()
+            .map(|(key, new)| Write {
+                key,
+                new: new.as_ref(),
+                old_chunks: state.slot(key).map_or(0, |slot| records::chunks(slot.value.len())),
+            })
+            .collect();
+        let Some(engine) = &self.engine else { return Err(self.shared.error()) };
         if let Err(reason) = engine.commit(&writes, outcome.revision, outcome.fingerprint) {
-            // What the file now holds is not known: nothing may follow it.
+            // Forgotten, not dropped: sled must not write again after a fault.
             self.engine = None;
             self.shared.stop(&reason);
         }
@@ -218,8 +228,11 @@ impl Writer {
             self.engine = Some(engine);
             return Err(error);
         }
-        drop(engine);
-        let swapped = self.folder.adopt().and_then(|()| Engine::open(&self.folder));
+        let swapped = engine
+            .close()
+            .map_err(|reason| StoreError::Stopped { reason })
+            .and_then(|()| self.folder.adopt())
+            .and_then(|()| Engine::open(&self.folder));
         match swapped {
             Ok((engine, _)) => {
                 let bytes = engine.file_bytes();

@@ -3,10 +3,9 @@
 use std::io::{BufRead, Write};
 use std::path::Path;
 
-use super::earlier;
 use super::engine::{self, Engine};
 use super::folder::Folder;
-use super::store::DiskStore;
+use super::store::SledStore;
 use crate::dump::{self, Summary};
 use crate::error::StoreError;
 
@@ -14,7 +13,7 @@ use crate::error::StoreError;
 ///
 /// # Errors
 /// [`StoreError::DumpFile`] when `to` can't be written.
-pub fn export(store: &DiskStore, to: impl Write) -> Result<Summary, StoreError> {
+pub fn export(store: &SledStore, to: impl Write) -> Result<Summary, StoreError> {
     dump::write(&store.snapshot(), to)
 }
 
@@ -23,13 +22,13 @@ pub fn export(store: &DiskStore, to: impl Write) -> Result<Summary, StoreError> 
 ///
 /// # Errors
 /// [`StoreError::Dump`] names the line that is wrong; [`StoreError::NotEmpty`] when entries are there;
-/// otherwise as [`DiskStore::open`].
+/// otherwise as [`SledStore::open`].
 pub fn import(folder: impl AsRef<Path>, from: impl BufRead) -> Result<Summary, StoreError> {
     let (state, summary) = dump::read(from)?;
     let folder = Folder::lock(folder.as_ref())?;
-    earlier::take_over(&folder)?;
     if engine::exists(&folder) {
-        let (_, present) = Engine::open(&folder)?;
+        let (engine, present) = Engine::open(&folder)?;
+        engine.close().map_err(|reason| StoreError::Stopped { reason })?;
         let entries = usize::try_from(present.fingerprint().entries).unwrap_or(usize::MAX);
         if entries > 0 {
             return Err(StoreError::NotEmpty { folder: folder.path().to_owned(), entries });

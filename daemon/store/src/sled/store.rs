@@ -7,7 +7,6 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::earlier;
 use super::engine::{self, Engine};
 use super::folder::Folder;
 use super::writer::{Commit, Request, Shared, StopOnPanic, Writer};
@@ -30,7 +29,7 @@ const OPEN_LIMIT: Duration = Duration::from_secs(600);
 
 /// A store on disk. Share it in an `Arc`. Needs a tokio runtime with time.
 #[derive(Debug)]
-pub struct DiskStore {
+pub struct SledStore {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Request>,
     commit_limit: Duration,
@@ -47,20 +46,20 @@ pub struct Stats {
     pub file_bytes: u64,
 }
 
-impl DiskStore {
+impl SledStore {
     /// Opens the store in `folder`, or makes an empty one. Every record is checked.
     ///
     /// # Errors
     /// [`StoreError::Locked`], [`StoreError::Newer`], [`StoreError::Damaged`] (a copy has been put
-    /// aside), [`StoreError::File`], [`StoreError::Stopped`] when the disk refuses.
+    /// aside), [`StoreError::File`], [`StoreError::Stopped`] when sled can't write.
     pub async fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(folder, COMMIT_LIMIT).await
     }
 
-    /// Like [`DiskStore::open`], with another limit on the time of one commit.
+    /// Like [`SledStore::open`], with another limit on the time of one commit.
     ///
     /// # Errors
-    /// As [`DiskStore::open`].
+    /// As [`SledStore::open`].
     pub async fn open_with(folder: impl AsRef<Path>, commit_limit: Duration) -> Result<Self, StoreError> {
         let path = folder.as_ref().to_owned();
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
@@ -135,7 +134,7 @@ impl DiskStore {
     }
 }
 
-impl Store for DiskStore {
+impl Store for SledStore {
     async fn revision(&self) -> Result<Revision, StoreError> {
         self.shared.check()?;
         Ok(self.shared.read(|state| state.revision))
@@ -154,11 +153,6 @@ impl Store for DiskStore {
     ) -> Result<Page, StoreError> {
         self.shared.check()?;
         Ok(self.shared.read(|state| state.scan(prefix, after, limit)))
-    }
-
-    async fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
-        self.shared.check()?;
-        Ok(self.shared.read(|state| state.last(prefix)))
     }
 
     async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<Revision, StoreError> {
@@ -187,7 +181,6 @@ impl Store for DiskStore {
 
 fn open_blocking(path: &Path) -> Result<(Folder, Engine, State), StoreError> {
     let folder = Folder::lock(path)?;
-    earlier::take_over(&folder)?;
     if !engine::exists(&folder) {
         Engine::build(&folder, &State::default())?;
         folder.adopt()?;
