@@ -25,7 +25,7 @@ use crate::snapshot::Snapshot;
 const KEY_BYTES_MAX: usize = 128;
 
 /// Cases of one job, at most: the job's record, which repeats them, must stay small.
-const CASES_MAX: usize = 50;
+pub(crate) const CASES_MAX: usize = 50;
 
 /// Bytes of a job's description, at most: with its attempts it must fit a record of the store.
 pub(crate) const SPEC_BYTES_MAX: usize = 16 * 1024;
