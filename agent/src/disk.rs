@@ -16,11 +16,13 @@ pub const TEMPORARY: &str = ".tmp";
 /// [`AgentError::Disk`].
 pub fn write_durable(path: &Path, bytes: &[u8]) -> Result<(), AgentError> {
     let temporary = temporary_of(path);
-    let mut file = File::create(&temporary).map_err(AgentError::disk("create", &temporary))?;
-    file.write_all(bytes).map_err(AgentError::disk("write", &temporary))?;
-    file.sync_all().map_err(AgentError::disk("sync", &temporary))?;
-    drop(file);
-    rename_durable(&temporary, path)
+    aside(|| {
+        let mut file = File::create(&temporary).map_err(AgentError::disk("create", &temporary))?;
+        file.write_all(bytes).map_err(AgentError::disk("write", &temporary))?;
+        file.sync_all().map_err(AgentError::disk("sync", &temporary))?;
+        drop(file);
+        rename_durable(&temporary, path)
+    })
 }
 
 /// Renames a file whose bytes are synced already, and syncs the folder.
@@ -28,8 +30,20 @@ pub fn write_durable(path: &Path, bytes: &[u8]) -> Result<(), AgentError> {
 /// # Errors
 /// [`AgentError::Disk`].
 pub fn rename_durable(from: &Path, to: &Path) -> Result<(), AgentError> {
-    std::fs::rename(from, to).map_err(AgentError::disk("rename", from))?;
-    sync_folder(to)
+    aside(|| {
+        std::fs::rename(from, to).map_err(AgentError::disk("rename", from))?;
+        sync_folder(to)
+    })
+}
+
+/// Waits for the disk without holding up the tasks of other phones, which may be queued on this thread.
+fn aside<T>(work: impl FnOnce() -> T) -> T {
+    use tokio::runtime::{Handle, RuntimeFlavor};
+    match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        // A runtime of one thread has nobody to hand its tasks to.
+        Ok(_) | Err(_) => work(),
+    }
 }
 
 /// Removes a file; one that is not there is fine.
