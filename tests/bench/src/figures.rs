@@ -81,13 +81,7 @@ impl Figures {
 
 /// The value below which so many percent of what is sorted lie (nearest rank); none of nothing.
 pub fn percentile<T: Copy>(sorted: &[T], percent: f64) -> Option<T> {
-    #[expect(clippy::cast_precision_loss, reason = "no list here has 2^52 entries")]
     let rank = (percent / 100.0 * sorted.len() as f64).ceil();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rank lies inside the list"
-    )]
     let place = (rank as usize).max(1) - 1;
     sorted.get(place.min(sorted.len().saturating_sub(1))).copied()
 }
@@ -99,7 +93,6 @@ pub fn ms(span: Duration) -> f64 {
 
 /// How many of them a second.
 pub fn rate(count: usize, span: Duration) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
     let count = count as f64;
     count / span.as_secs_f64().max(f64::MIN_POSITIVE)
 }

@@ -10,6 +10,9 @@ use holdfast_bench::figures::Figures;
 use holdfast_bench::measure::{self, Depth, Setup};
 use holdfast_bench::report;
 
+#[global_allocator]
+static ALLOCATOR: holdfast_bench::allocated::Counting = holdfast_bench::allocated::Counting;
+
 /// Measures the scheduler: the brain alone, real daemons under light agents and clients, and a peer's queue.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast-bench", version)]
@@ -40,9 +43,12 @@ enum Subject {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Measurement {
+    Brain,
+    Quality,
     Submit,
     Refill,
     Dispatch,
+    Preempt,
     Drain,
     IdleBehindBusy,
     Restart,
@@ -88,9 +94,12 @@ async fn several(measurement: Measurement, setup: &Setup, runs: u32) -> anyhow::
 
 async fn once(measurement: Measurement, setup: &Setup) -> anyhow::Result<Figures> {
     match measurement {
+        Measurement::Brain => tokio::task::block_in_place(|| measure::brain::measure(setup)),
+        Measurement::Quality => tokio::task::block_in_place(|| measure::quality::measure(setup)),
         Measurement::Submit => measure::submit::measure(setup).await,
         Measurement::Refill => measure::refill::measure(setup).await,
         Measurement::Dispatch => measure::dispatch::measure(setup).await,
+        Measurement::Preempt => measure::preempt::measure(setup).await,
         Measurement::Drain => measure::drain::measure(setup).await,
         Measurement::IdleBehindBusy => measure::idle_behind_busy::measure(setup).await,
         Measurement::Restart => measure::restart::measure(setup).await,

@@ -31,7 +31,6 @@ impl Random {
     }
 
     /// The next number from 0 up to 1.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit")]
     pub fn unit(&mut self) -> f64 {
         (self.draw() >> 11) as f64 / (1_u64 << 53) as f64
     }

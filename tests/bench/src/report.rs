@@ -123,7 +123,7 @@ pub fn object(figures: &Figures) -> Value {
 /// The table, with what else was measured below it.
 pub fn table(figures: &Figures) -> String {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["figure", "what", "here", "target", "", "peers"]);
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
     for line in LINES.iter().filter(|line| figures.numbers.contains_key(line.name)) {

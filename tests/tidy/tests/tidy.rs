@@ -33,7 +33,10 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("holdfast-simphone", &[]),
     ("holdfast-powercut", &["holdfast-store"]),
     ("holdfast-system", &["holdfast-wire"]),
-    ("holdfast-bench", &["holdfast-wire", "holdfast-scheduler", "holdfast-store", "holdfast-system"]),
+    (
+        "holdfast-bench",
+        &["holdfast-wire", "holdfast-calendar", "holdfast-scheduler", "holdfast-store", "holdfast-system"],
+    ),
     ("holdfast-tidy", &[]),
 ];
 

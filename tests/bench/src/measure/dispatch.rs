@@ -16,6 +16,9 @@ use crate::random::Random;
 /// Between two ends: 100 a second.
 const EVERY: Duration = Duration::from_millis(10);
 
+/// How long the jobs run for which the share of time at work is told, seconds.
+const JOB_S: f64 = 60.0;
+
 /// Measures it.
 ///
 /// # Errors
@@ -24,11 +27,15 @@ pub async fn measure(setup: &Setup) -> anyhow::Result<Figures> {
     let asked = gaps(setup, Staging::Ignored).await?;
     let staged = gaps(setup, Staging::Obeyed).await?;
     let ahead = staged.iter().filter(|(_, staged)| *staged).count();
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
     let share = 100.0 * ahead as f64 / staged.len().max(1) as f64;
     let only = |gaps: Vec<(Duration, bool)>| gaps.into_iter().map(|(gap, _)| gap).collect::<Vec<_>>();
+    let asked = only(asked);
+    let gaps: f64 = asked.iter().map(Duration::as_secs_f64).sum();
+    let gap = gaps / asked.len().max(1) as f64;
     Ok(Figures::default()
-        .with_times("dispatch", &only(asked))
+        .with("utilisation_percent", 100.0 * JOB_S / (JOB_S + gap))
+        .remark("utilisation_percent: jobs of 60 s with the mean gap between two of them, as measured at 100 ends a second")
+        .with_times("dispatch", &asked)
         .with_times("dispatch_staged", &only(staged))
         .with("dispatch_staged_percent", share))
 }

@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+pub mod brain;
 pub mod dispatch;
 pub mod drain;
 pub mod idle_behind_busy;
+pub mod preempt;
+pub mod quality;
 pub mod refill;
 pub mod restart;
 pub mod skip_locked;
