@@ -6,11 +6,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
-use holdfast_store::DiskStore;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser, Subcommand};
+use holdfast_store::SledStore;
 use holdfast_wire::id::StartId;
 use holdfastd::blobs::Blobs;
 use holdfastd::clock::Clock;
+use holdfastd::config::schema::SchemaName;
 use holdfastd::config::{self, Loaded};
 use holdfastd::farm::Loop;
 use holdfastd::http::router::router;
@@ -30,7 +32,7 @@ const BAD_CONFIGURATION: u8 = 78;
 struct Arguments {
     /// The configuration file.
     #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    config: Option<PathBuf>,
     /// Only check the configuration and everything it names, and print every mistake.
     #[arg(long)]
     check_config: bool,
@@ -49,6 +51,11 @@ enum Command {
     Store(StoreCommand),
     /// Prints the OpenAPI document.
     Openapi,
+    /// Prints the JSON Schema of a configuration file.
+    Schema {
+        /// Which file.
+        name: SchemaName,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -68,11 +75,17 @@ enum StoreCommand {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     log(&arguments);
-    if let Some(Command::Openapi) = arguments.command {
-        return ended(print_document());
+    match arguments.command {
+        Some(Command::Openapi) => return ended(print_document()),
+        Some(Command::Schema { name }) => return ended(print_schema(name)),
+        Some(Command::Store(_)) | None => {}
     }
+    let Some(file) = &arguments.config else {
+        let words = "--config FILE is needed: the daemon's settings, like config/holdfastd.yaml";
+        Arguments::command().error(ErrorKind::MissingRequiredArgument, words).exit();
+    };
     if arguments.check_config {
-        return match config::check(&arguments.config) {
+        return match config::check(file, Clock::default().now()) {
             Ok(lines) => ended(print_lines(&lines)),
             Err(lines) => {
                 complain(&lines);
@@ -80,7 +93,7 @@ fn main() -> ExitCode {
             }
         };
     }
-    let loaded = match config::load(&arguments.config) {
+    let loaded = match config::load(file) {
         Ok(loaded) => loaded,
         Err(mistakes) => {
             complain(&mistakes);
@@ -94,7 +107,7 @@ fn main() -> ExitCode {
     ended(runtime.block_on(async {
         match arguments.command {
             Some(Command::Store(command)) => store(&loaded, command).await,
-            Some(Command::Openapi) | None => serve(loaded).await,
+            Some(Command::Openapi | Command::Schema { .. }) | None => serve(loaded).await,
         }
     }))
 }
@@ -112,7 +125,7 @@ fn log(arguments: &Arguments) {
 }
 
 async fn serve(loaded: Loaded) -> anyhow::Result<()> {
-    for warning in &loaded.daemon.warnings {
+    for warning in loaded.daemon.warnings.iter().chain(&loaded.farm.warnings) {
         tracing::warn!("{warning}");
     }
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
@@ -121,16 +134,16 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     std::fs::create_dir_all(data)
         .with_context(|| format!("cannot make the data folder {}", data.display()))?;
     let blobs = Blobs::open(&data.join("blobs"))?;
-    let store = DiskStore::open(data.join("store")).await?;
+    let store = SledStore::open(data.join("store")).await?;
     let clock = Arc::new(Clock::default());
-    let (farm_loop, farm) = Loop::restore(store, loaded.policy, clock.clone()).await?;
+    let (farm_loop, farm) = Loop::restore(store, loaded.farm.policy, clock.clone()).await?;
     let farm_loop = farm_loop.keeping(Keeping { retention: loaded.daemon.retention, blobs: blobs.clone() });
     let stopping = CancellationToken::new();
     let app = App {
         farm,
         blobs,
         clock,
-        cases: Arc::new(loaded.catalogue.cases().cloned().collect()),
+        cases: Arc::new(loaded.farm.catalogue.cases().cloned().collect()),
         limits: loaded.daemon.limits,
         timeouts: loaded.daemon.timeouts,
         start: start_id()?,
@@ -171,10 +184,10 @@ async fn store(loaded: &Loaded, command: StoreCommand) -> anyhow::Result<()> {
     let folder = loaded.daemon.data.join("store");
     let (done, summary) = match command {
         StoreCommand::Export { file } => {
-            let store = DiskStore::open(&folder).await?;
+            let store = SledStore::open(&folder).await?;
             let writing =
                 std::fs::File::create(&file).with_context(|| format!("cannot write {}", file.display()))?;
-            let summary = holdfast_store::disk::export(&store, std::io::BufWriter::new(&writing))?;
+            let summary = holdfast_store::sled::export(&store, std::io::BufWriter::new(&writing))?;
             writing.sync_all().with_context(|| format!("cannot sync {}", file.display()))?;
             store.close().await?;
             (format!("exported the store to {}", file.display()), summary)
@@ -182,7 +195,7 @@ async fn store(loaded: &Loaded, command: StoreCommand) -> anyhow::Result<()> {
         StoreCommand::Import { file } => {
             let reading =
                 std::fs::File::open(&file).with_context(|| format!("cannot read {}", file.display()))?;
-            let summary = holdfast_store::disk::import(&folder, std::io::BufReader::new(reading))?;
+            let summary = holdfast_store::sled::import(&folder, std::io::BufReader::new(reading))?;
             (format!("imported {} into {}", file.display(), folder.display()), summary)
         }
     };
@@ -200,6 +213,11 @@ fn print_document() -> anyhow::Result<()> {
     let document = holdfastd::http::router::document();
     let text = document.to_pretty_json().context("cannot write the OpenAPI document")?;
     print_lines(&[text])
+}
+
+fn print_schema(name: SchemaName) -> anyhow::Result<()> {
+    let text = name.text().context("cannot write the schema")?;
+    print_lines(&[text.trim_end().to_owned()])
 }
 
 fn print_lines(lines: &[String]) -> anyhow::Result<()> {

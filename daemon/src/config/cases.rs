@@ -73,7 +73,7 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, Mistake> {
 }
 
 fn parse(source: &Source) -> Result<Case, Vec<Mistake>> {
-    let case: Case = source.parse().map_err(|mistake| vec![mistake])?;
+    let case: Case = source.parse()?;
     let mut mistakes: Vec<Mistake> = case
         .mistakes()
         .iter()

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::yaml::{Mistake, Source};
@@ -12,6 +13,8 @@ use super::yaml::{Mistake, Source};
 /// The daemon's own settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DaemonConfig {
+    /// The file itself.
+    pub file: PathBuf,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// The folder of store and blobs.
@@ -20,6 +23,8 @@ pub struct DaemonConfig {
     pub pools: PathBuf,
     /// The folder of the cases.
     pub cases: PathBuf,
+    /// The schedules file; without one, the calendar submits nothing.
+    pub schedules: Option<PathBuf>,
     /// How much is too much.
     pub limits: Limits,
     /// How long is too long.
@@ -31,7 +36,7 @@ pub struct DaemonConfig {
 }
 
 /// How much is too much.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Largest build archive.
@@ -81,29 +86,47 @@ pub struct Retention {
     pub idempotency_keys: Duration,
 }
 
-#[derive(Debug, Deserialize)]
+/// The daemon's settings: where to listen, where to keep things, and how much is too much.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Raw {
+#[schemars(title = "holdfastd.yaml of Holdfast")]
+pub(super) struct Raw {
+    /// Where to listen, like `127.0.0.1:7433`; port 0 takes a free one.
+    #[schemars(with = "String")]
     listen: SocketAddr,
+    /// Whether another address than this machine's own may be listened on, although there is no login.
     #[serde(default)]
     expose: bool,
+    /// The folder of store and blobs.
     data: PathBuf,
+    /// The pools file.
     pools: PathBuf,
+    /// The folder of the cases.
     cases: PathBuf,
+    /// The schedules file.
+    schedules: Option<PathBuf>,
+    /// How much is too much.
     #[serde(default)]
     limits: Limits,
+    /// How long is too long.
     #[serde(default)]
     timeouts: RawTimeouts,
+    /// How long things are kept.
     #[serde(default)]
     retention: RawRetention,
 }
 
-#[derive(Debug, Deserialize)]
+/// How long is too long, seconds.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawTimeouts {
+    /// One request; uploads and waiting requests have their own.
     request_s: u64,
+    /// How long an agent's request is held back when there is no news.
     long_poll_s: u64,
+    /// An upload that brings no byte for so long is given up.
     upload_idle_s: u64,
+    /// What open requests get when the daemon is told to stop.
     shutdown_s: u64,
 }
 
@@ -113,10 +136,13 @@ impl Default for RawTimeouts {
     }
 }
 
-#[derive(Debug, Deserialize)]
+/// How long things are kept, days.
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 struct RawRetention {
+    /// Jobs that are over, with their reports.
     ended_jobs_days: u64,
+    /// So long a client may send a submission again.
     idempotency_keys_days: u64,
 }
 
@@ -141,7 +167,7 @@ impl DaemonConfig {
     }
 
     fn parse(source: &Source, folder: &Path) -> Result<Self, Vec<Mistake>> {
-        let raw: Raw = source.parse().map_err(|mistake| vec![mistake])?;
+        let raw: Raw = source.parse()?;
         let mistakes = mistakes(source, &raw);
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -155,10 +181,12 @@ impl DaemonConfig {
             ));
         }
         Ok(Self {
+            file: source.file().to_owned(),
             listen: raw.listen,
             data: folder.join(raw.data),
             pools: folder.join(raw.pools),
             cases: folder.join(raw.cases),
+            schedules: raw.schedules.map(|schedules| folder.join(schedules)),
             limits: raw.limits,
             timeouts: Timeouts {
                 request: Duration::from_secs(raw.timeouts.request_s),

@@ -4,17 +4,24 @@
 //! |---|---|
 //! | [`yaml`] | the only place that reads YAML; mistakes with file, line, column and path |
 //! | [`daemon`] | `holdfastd.yaml` |
-//! | [`pools`] | the pools file → [`holdfast_scheduler::Policy`] |
+//! | [`pools`] | the pools file → [`holdfast_scheduler::Policy`]; `classes` and `owners` are parts of it |
+//! | [`schedules`] | the schedules file → what the calendar submits |
 //! | [`cases`] | the cases folder → the catalogue |
 //! | [`load`] | all of it together, and `--check-config` |
+//! | [`schema`] | the JSON Schemas of all of them, for editors |
 
 pub mod cases;
+mod classes;
 pub mod daemon;
 pub mod load;
+mod once;
+pub(crate) mod owners;
 pub mod pools;
+pub mod schedules;
+pub mod schema;
 pub mod yaml;
 
 pub use cases::Catalogue;
 pub use daemon::{DaemonConfig, Limits, Retention, Timeouts};
-pub use load::{Loaded, check, load};
+pub use load::{FarmConfig, Loaded, check, load};
 pub use yaml::Mistake;
