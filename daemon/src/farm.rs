@@ -14,7 +14,6 @@ use holdfast_wire::api::{Change, CrashView, Explanation};
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{BlobHash, BuildHash, JobId, RackId, Udid};
 use holdfast_wire::job::{JobSpec, JobState};
-use holdfast_wire::sync::PhoneOrder;
 use holdfast_wire::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -240,6 +239,9 @@ impl<S: Store> Loop<S> {
         }
         for entry in all(&store, records::PHONE).await? {
             kept.push(Record::Phone(records::read_phone(&entry)?));
+        }
+        for entry in all(&store, records::OWNER).await? {
+            kept.push(Record::Owner(records::read_owner(&entry)?));
         }
         for entry in all(&store, records::BUILD).await? {
             snapshot.put_build(Arc::new(records::read(&entry)?));
@@ -501,12 +503,11 @@ impl<S: Store> Loop<S> {
     fn act(&mut self, decisions: &[Decision]) {
         for decision in decisions {
             match decision {
-                Decision::Order { rack, phone, order } => {
-                    let order = PhoneOrder { phone: phone.clone(), order: order.clone(), next: None };
-                    self.orders.set(rack, order);
-                }
+                Decision::Order { rack, order } => self.orders.set(rack, order.clone()),
                 Decision::WakeAt(at) => self.wake_at = Some(*at),
                 Decision::SaveJob(_)
+                | Decision::JobMoved(_)
+                | Decision::SaveOwner(_)
                 | Decision::SavePhone(_)
                 | Decision::KeepLateReport { .. }
                 | Decision::PhoneChanged(_)
@@ -550,10 +551,12 @@ fn op_of(decision: &Decision) -> Result<Option<Op>, StoreError> {
     match decision {
         Decision::SaveJob(job) => records::put_job(job).map(Some),
         Decision::SavePhone(phone) => records::put_phone(phone).map(Some),
+        Decision::SaveOwner(owner) => records::put_owner(owner).map(Some),
         Decision::KeepLateReport { attempt, report } => {
             records::put_late_report(&LateReport { attempt: *attempt, report: *report }).map(Some)
         }
         Decision::Order { .. }
+        | Decision::JobMoved(_)
         | Decision::PhoneChanged(_)
         | Decision::RackChanged(_)
         | Decision::WakeAt(_) => Ok(None),
@@ -565,10 +568,14 @@ fn change_of(decision: &Decision) -> Option<Change> {
     let phone = |udid: &Udid| Some(Change::Phone { udid: udid.clone() });
     match decision {
         Decision::SaveJob(job) => Some(Change::Job { id: job.id }),
+        Decision::JobMoved(id) => Some(Change::Job { id: *id }),
         Decision::SavePhone(record) => phone(&record.facts.udid),
         Decision::PhoneChanged(udid) => phone(udid),
         Decision::RackChanged(id) => Some(Change::Rack { id: id.clone() }),
-        Decision::KeepLateReport { .. } | Decision::Order { .. } | Decision::WakeAt(_) => None,
+        Decision::KeepLateReport { .. }
+        | Decision::SaveOwner(_)
+        | Decision::Order { .. }
+        | Decision::WakeAt(_) => None,
     }
 }
 

@@ -2,17 +2,19 @@
 //! types are not serialised themselves, so that it may change its mind without a migration.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use holdfast_scheduler::record::{Ended, Hold, HoldPhase, Quarantined};
-use holdfast_scheduler::{AttemptRecord, JobRecord, PhoneRecord};
+use holdfast_scheduler::record::{Ended, Hold, HoldPhase, Quarantined, Taken};
+use holdfast_scheduler::{AttemptRecord, JobRecord, OwnerRecord, PhoneRecord};
 use holdfast_store::codec::{Kind, decode, encode};
 use holdfast_store::{Entry, Key, Op, StoreError, VALUE_BYTES_MAX};
 use holdfast_wire::api::CrashView;
 use holdfast_wire::build::Build;
-use holdfast_wire::id::{AttemptId, BlobHash, JobId, LeaseNumber, RackId, Udid};
+use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, JobId, LeaseNumber, Owner, RackId, Udid};
 use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::outcome::AttemptEnd;
 use holdfast_wire::phone::PhoneFacts;
+use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::time::Time;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,6 +23,8 @@ use serde::{Deserialize, Serialize};
 pub const JOB: Kind = Kind::new("job");
 /// Phones by UDID.
 pub const PHONE: Kind = Kind::new("phone");
+/// What owners with a quota have used, by owner.
+pub const OWNER: Kind = Kind::new("owner");
 /// Builds by hash.
 pub const BUILD: Kind = Kind::new("build");
 /// Crashes by hash.
@@ -60,6 +64,17 @@ struct StoredJob {
     submitted_at: Time,
     state: JobState,
     attempts: Vec<StoredAttempt>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    cases_done: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    yielded: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,6 +101,27 @@ struct StoredPhone {
     hold: Option<StoredHold>,
     failures_in_a_row: u32,
     quarantine: Option<StoredQuarantine>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    taken: Option<StoredTaken>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_build: Option<BuildHash>,
+    #[serde(default)]
+    busy_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredTaken {
+    by: Owner,
+    reason: String,
+    since: Time,
+    until: Option<Time>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredOwner {
+    owner: Owner,
+    day: i64,
+    used_ms: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -93,6 +129,9 @@ struct StoredHold {
     attempt: AttemptId,
     /// None once the attempt has been given up.
     deadline: Option<Time>,
+    /// How soon it has to give its phone up, when it has been told to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    yields: Option<YieldWhen>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,6 +179,9 @@ fn stored_job(job: &JobRecord) -> StoredJob {
         submitted_at: job.submitted_at,
         state: job.state.clone(),
         attempts: attempts.collect(),
+        cases_done: job.cases_done,
+        failure: job.failure.clone(),
+        yielded: job.yielded,
     }
 }
 
@@ -162,6 +204,9 @@ pub fn read_job(entry: &Entry) -> Result<JobRecord, StoreError> {
         submitted_at: stored.submitted_at,
         state: stored.state,
         attempts: attempts.collect(),
+        cases_done: stored.cases_done,
+        failure: stored.failure,
+        yielded: stored.yielded,
     })
 }
 
@@ -177,8 +222,12 @@ pub fn put_phone(phone: &PhoneRecord) -> Result<Op, StoreError> {
         hold: phone.hold.as_ref().map(|hold| StoredHold {
             attempt: hold.attempt,
             deadline: match hold.phase {
-                HoldPhase::Active { deadline } => Some(deadline),
+                HoldPhase::Active { deadline } | HoldPhase::Yielding { deadline, .. } => Some(deadline),
                 HoldPhase::Releasing => None,
+            },
+            yields: match hold.phase {
+                HoldPhase::Yielding { when, .. } => Some(when),
+                HoldPhase::Active { .. } | HoldPhase::Releasing => None,
             },
         }),
         failures_in_a_row: phone.failures_in_a_row,
@@ -187,6 +236,14 @@ pub fn put_phone(phone: &PhoneRecord) -> Result<Op, StoreError> {
             since: why.since,
             until: why.until,
         }),
+        taken: phone.taken.as_ref().map(|taken| StoredTaken {
+            by: taken.by.clone(),
+            reason: taken.reason.clone(),
+            since: taken.since,
+            until: taken.until,
+        }),
+        last_build: phone.last_build,
+        busy_ms: phone.busy_ms,
     };
     Ok(Op::put(PHONE.name(phone.facts.udid.as_str())?, encode(VERSION, &stored)?))
 }
@@ -205,18 +262,49 @@ pub fn read_phone(entry: &Entry) -> Result<PhoneRecord, StoreError> {
     let stored: StoredPhone = decode(&entry.key, &entry.value, VERSION)?;
     let hold = stored.hold.map(|hold| Hold {
         attempt: hold.attempt,
-        phase: hold.deadline.map_or(HoldPhase::Releasing, |deadline| HoldPhase::Active { deadline }),
+        phase: match (hold.deadline, hold.yields) {
+            (None, _) => HoldPhase::Releasing,
+            (Some(deadline), None) => HoldPhase::Active { deadline },
+            (Some(deadline), Some(when)) => HoldPhase::Yielding { deadline, when },
+        },
+    });
+    let taken = stored.taken.map(|taken| Taken {
+        by: taken.by,
+        reason: taken.reason,
+        since: taken.since,
+        until: taken.until,
     });
     let quarantine =
         stored.quarantine.map(|why| Quarantined { reason: why.reason, since: why.since, until: why.until });
     Ok(PhoneRecord {
         rack: stored.rack,
-        facts: stored.facts,
+        facts: Arc::new(stored.facts),
         last_lease: stored.last_lease,
         hold,
         failures_in_a_row: stored.failures_in_a_row,
         quarantine,
+        taken,
+        last_build: stored.last_build,
+        busy_ms: stored.busy_ms,
     })
+}
+
+/// Writes what an owner has used.
+///
+/// # Errors
+/// The store's, when the key cannot be formed.
+pub fn put_owner(owner: &OwnerRecord) -> Result<Op, StoreError> {
+    let stored = StoredOwner { owner: owner.owner.clone(), day: owner.day, used_ms: owner.used_ms };
+    put(OWNER.name(owner.owner.as_str())?, &stored)
+}
+
+/// Reads what an owner has used.
+///
+/// # Errors
+/// The record is damaged or newer than this program.
+pub fn read_owner(entry: &Entry) -> Result<OwnerRecord, StoreError> {
+    let stored: StoredOwner = decode(&entry.key, &entry.value, VERSION)?;
+    Ok(OwnerRecord { owner: stored.owner, day: stored.day, used_ms: stored.used_ms })
 }
 
 /// Writes a build.
@@ -322,6 +410,9 @@ mod tests {
             submitted_at: at,
             state: JobState::Queued,
             attempts: vec![attempt; ATTEMPTS_MAX],
+            cases_done: 0,
+            failure: None,
+            yielded: 0,
         };
         let Op::Put { key, value } = put_job(&job).unwrap() else { unreachable!("a job is put") };
         assert!(value.len() <= VALUE_BYTES_MAX, "{} bytes", value.len());

@@ -111,6 +111,9 @@ mod tests {
             submitted_at: at,
             state: JobState::Ended { outcome: JobOutcome::Passed, at },
             attempts: vec![attempt],
+            cases_done: 0,
+            failure: None,
+            yielded: 0,
         })
     }
 

@@ -128,7 +128,7 @@ impl Snapshot {
         let mut phones: Vec<PhoneView> = brain
             .phones()
             .map(|phone| PhoneView {
-                facts: phone.facts.clone(),
+                facts: (**phone.facts).clone(),
                 rack: phone.rack.clone(),
                 pool: phone.pool.cloned(),
                 state: phone.state,

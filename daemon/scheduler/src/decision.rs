@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use holdfast_wire::id::{AttemptId, BlobHash, RackId, Udid};
-use holdfast_wire::sync::Order;
+use holdfast_wire::id::{AttemptId, BlobHash, JobId, RackId, Udid};
+use holdfast_wire::sync::PhoneOrder;
 use holdfast_wire::time::Time;
 
-use crate::record::{JobRecord, PhoneRecord};
+use crate::record::{JobRecord, OwnerRecord, PhoneRecord};
 
 /// An order.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,8 @@ pub enum Decision {
     SaveJob(Arc<JobRecord>),
     /// Record this phone, whole.
     SavePhone(Arc<PhoneRecord>),
+    /// Record what this owner has used.
+    SaveOwner(Arc<OwnerRecord>),
     /// Keep the report of an attempt that had already been given up; it decides nothing.
     KeepLateReport {
         /// Whose report.
@@ -26,11 +28,11 @@ pub enum Decision {
     Order {
         /// The phone's rack.
         rack: RackId,
-        /// The phone.
-        phone: Udid,
-        /// What it has to do.
-        order: Order,
+        /// The phone and what it has to do.
+        order: PhoneOrder,
     },
+    /// A waiting job has another place in the queue; there is nothing to record.
+    JobMoved(JobId),
     /// Readers should look at this phone again.
     PhoneChanged(Udid),
     /// Readers should look at this rack again.

@@ -1,18 +1,25 @@
-//! Which racks and phones are there, and what state each is in. What is done with them is not here.
+//! Racks and phones as the brain knows them, what state each is in, and why. What is done with them is not here.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use holdfast_wire::id::{LeaseNumber, PoolName, RackId, Udid};
+use holdfast_wire::id::{BuildHash, JobId, LeaseNumber, PoolName, RackId, Udid};
 use holdfast_wire::phone::{PhoneFacts, PhoneReport, PhoneState, Readiness};
 use holdfast_wire::time::Time;
 
-use crate::policy::Policy;
+use crate::bits::Bits;
+use crate::kinds::{FreeKey, KindId, PhoneId, VictimKey};
 use crate::record::{Hold, HoldPhase, PhoneRecord, Quarantined};
+use crate::scheduler::Scheduler;
+
+/// One rack, by number: racks are never forgotten.
+pub(crate) type RackNumber = usize;
 
 /// A phone, as the brain knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Phone {
     pub(crate) record: PhoneRecord,
+    pub(crate) rack: RackNumber,
     pub(crate) readiness: Readiness,
     pub(crate) reason: String,
     /// Since when the readiness is so, in the daemon's clock.
@@ -21,71 +28,154 @@ pub(crate) struct Phone {
     pub(crate) last_used: Time,
     /// What another rack said of it while this one still had the lease: taken up when the lease is over.
     pub(crate) elsewhere: Option<Box<(RackId, PhoneReport)>>,
+    /// Which of the facts that were ever asked about hold.
+    pub(crate) truth: Bits,
+    pub(crate) kind: KindId,
+    /// Whether that kind knows it.
+    pub(crate) is_member: bool,
+    /// Its pool, by its place in the policy.
+    pub(crate) pool: Option<usize>,
+    /// How it is noted in its kind.
+    pub(crate) noted: Noted,
+    /// The job of several phones that it is kept for.
+    pub(crate) gathered: Option<JobId>,
+    /// The job for which it has been told to give up what it runs.
+    pub(crate) summoned: Option<JobId>,
+    /// Attempts of one build in a row.
+    pub(crate) batch: u32,
+    /// What has to be told of it at the end of the turn.
+    pub(crate) touch: Touch,
+    /// Whether it became free in this turn.
+    pub(crate) is_fresh: bool,
+    /// When its attempt has to be over.
+    pub(crate) deadline: Option<Time>,
+    /// The build under which it is noted as free.
+    pub(crate) freed_build: Option<BuildHash>,
+    /// Whether readers know it as one that works.
+    pub(crate) is_shown_working: bool,
+}
+
+/// How a phone is noted in its kind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    pub(crate) free: Option<FreeKey>,
+    pub(crate) victim: Option<VictimKey>,
+    pub(crate) lent_out: Option<VictimKey>,
+    pub(crate) yielding: bool,
+    pub(crate) working: bool,
+    pub(crate) busy: bool,
+}
+
+/// What has to be told of a phone at the end of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Touch {
+    Nothing,
+    /// Readers look again.
+    Shown,
+    /// It is recorded.
+    Recorded,
+    /// It is recorded, and its rack is told what it has to obey.
+    Ordered,
 }
 
 impl Phone {
-    /// A phone that was known before the daemon started and has not been heard of since.
-    pub(crate) fn remembered(record: PhoneRecord, now: Time) -> Self {
+    pub(crate) fn new(record: PhoneRecord, rack: RackNumber, now: Time) -> Self {
         Self {
             record,
+            rack,
             readiness: Readiness::Offline,
             reason: "its rack has not been heard since the daemon started".to_owned(),
             since: now,
             last_used: Time::default(),
             elsewhere: None,
+            truth: Bits::default(),
+            kind: 0,
+            is_member: false,
+            pool: None,
+            noted: Noted::default(),
+            gathered: None,
+            summoned: None,
+            batch: 0,
+            touch: Touch::Nothing,
+            is_fresh: false,
+            deadline: None,
+            freed_build: None,
+            is_shown_working: false,
         }
     }
 
     /// A phone that is seen for the first time.
-    pub(crate) fn discovered(rack: &RackId, report: PhoneReport, now: Time) -> Self {
+    pub(crate) fn discovered(rack: &RackId, number: RackNumber, report: PhoneReport, now: Time) -> Self {
         let PhoneReport { facts, readiness, reason, since: _ } = report;
         let record = PhoneRecord {
             rack: rack.clone(),
-            facts,
+            facts: Arc::new(facts),
             last_lease: LeaseNumber::default(),
             hold: None,
             failures_in_a_row: 0,
             quarantine: None,
+            taken: None,
+            last_build: None,
+            busy_ms: 0,
         };
-        Self { record, readiness, reason, since: now, last_used: Time::default(), elsewhere: None }
+        Self { readiness, reason, ..Self::new(record, number, now) }
     }
 
-    /// Takes over a report. Says whether something changed that must outlive the process.
-    pub(crate) fn report(&mut self, rack: &RackId, report: PhoneReport, now: Time) -> Worth {
+    pub(crate) fn udid(&self) -> &Udid {
+        &self.record.facts.udid
+    }
+
+    /// Takes over a report. Says what changed.
+    pub(crate) fn report(
+        &mut self,
+        rack: &RackId,
+        number: RackNumber,
+        report: PhoneReport,
+        now: Time,
+    ) -> Changed {
         let PhoneReport { facts, readiness, reason, since: _ } = report;
         if (&readiness, &reason) != (&self.readiness, &self.reason) {
             self.since = now;
         }
         (self.readiness, self.reason) = (readiness, reason);
         let old = &self.record.facts;
-        let moved = self.record.rack != *rack
-            || (&old.slot, &old.os_version, &old.os_build, &old.name, &old.labels, &old.product_type)
-                != (
-                    &facts.slot,
-                    &facts.os_version,
-                    &facts.os_build,
-                    &facts.name,
-                    &facts.labels,
-                    &facts.product_type,
-                );
-        self.record.rack = rack.clone();
-        self.record.facts = facts;
-        if moved { Worth::Recording } else { Worth::Showing }
+        let lasting = self.record.rack != *rack
+            || (&old.slot, &old.os_version, &old.os_build, &old.name, &old.labels)
+                != (&facts.slot, &facts.os_version, &facts.os_build, &facts.name, &facts.labels)
+            || (&old.product_type, &old.model, &old.chip, &old.region)
+                != (&facts.product_type, &facts.model, &facts.chip, &facts.region);
+        if self.record.rack != *rack {
+            self.record.rack = rack.clone();
+            self.rack = number;
+        }
+        self.record.facts = Arc::new(facts);
+        if lasting { Changed::Lasting } else { Changed::Passing }
+    }
+
+    /// The attempt that counts on it.
+    pub(crate) fn counting(&self) -> Option<&Hold> {
+        self.record.hold.as_ref().filter(|hold| hold.phase != HoldPhase::Releasing)
     }
 }
 
-/// Whether a change must outlive the process, or only be shown.
+/// What of a phone has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Worth {
-    Recording,
-    Showing,
+pub(crate) enum Changed {
+    /// Something that must outlive the process.
+    Lasting,
+    /// Only what changes by itself.
+    Passing,
 }
 
 /// A rack, as the brain knows it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Rack {
+    pub(crate) id: RackId,
     pub(crate) last_heard: Time,
     pub(crate) presence: Presence,
+    pub(crate) phones: BTreeSet<PhoneId>,
+    /// Its phones whose attempt was given up and that it has yet to show clean.
+    pub(crate) releasing: BTreeSet<PhoneId>,
 }
 
 /// Whether a rack's agent is heard.
@@ -99,19 +189,11 @@ pub(crate) enum Presence {
     Silent,
 }
 
-/// Every rack and phone.
-#[derive(Debug, Default)]
-pub(crate) struct Fleet {
-    pub(crate) phones: BTreeMap<Udid, Phone>,
-    pub(crate) racks: BTreeMap<RackId, Rack>,
-}
-
-impl Fleet {
+impl Scheduler {
     /// The phone's state and the reason for it. A pure function of what is known.
     pub(crate) fn state(&self, phone: &Phone) -> (PhoneState, String) {
-        let rack = self.racks.get(&phone.record.rack).map(|rack| rack.presence);
         let said = || phone.reason.clone();
-        if rack != Some(Presence::Heard) {
+        if self.racks[phone.rack].presence != Presence::Heard {
             let reason = format!("the agent of rack {} is not heard", phone.record.rack);
             return (PhoneState::Offline, reason);
         }
@@ -119,43 +201,58 @@ impl Fleet {
             (Some(Hold { attempt, phase: HoldPhase::Active { .. } }), _) => {
                 (PhoneState::Busy { attempt: *attempt }, format!("runs {attempt}"))
             }
+            (Some(Hold { attempt, phase: HoldPhase::Yielding { .. } }), _) => {
+                (PhoneState::Busy { attempt: *attempt }, format!("runs {attempt}, which gives way"))
+            }
             (_, Readiness::Offline) => (PhoneState::Offline, said()),
             (Some(Hold { attempt, phase: HoldPhase::Releasing }), _) => (
                 PhoneState::Releasing { attempt: *attempt },
                 format!("{attempt} was given up; its rack has yet to show the phone clean"),
             ),
-            (None, _) if phone.record.quarantine.is_some() => {
-                let reason = phone.record.quarantine.as_ref().map(|q| q.reason.clone());
-                let until = phone.record.quarantine.as_ref().and_then(|q| q.until);
-                (PhoneState::Quarantined { until }, reason.unwrap_or_default())
-            }
-            (None, Readiness::Ready) => (PhoneState::Ready, String::new()),
-            (None, Readiness::Preparing) => (PhoneState::Preparing, said()),
-            (None, Readiness::Cooling) => (PhoneState::Cooling, said()),
-            (None, Readiness::Charging) => (PhoneState::Charging, said()),
-            (None, Readiness::Recovering) => (PhoneState::Recovering, said()),
-            (None, Readiness::NeedsHands) => (PhoneState::NeedsHands, said()),
+            (None, readiness) => self.state_at_rest(phone, readiness),
         }
+    }
+
+    fn state_at_rest(&self, phone: &Phone, readiness: &Readiness) -> (PhoneState, String) {
+        if let Some(taken) = &phone.record.taken {
+            let reason = format!("{} has it: {}", taken.by, taken.reason);
+            return (PhoneState::Taken { by: taken.by.clone(), until: taken.until }, reason);
+        }
+        if let Some(Quarantined { reason, until, .. }) = &phone.record.quarantine {
+            return (PhoneState::Quarantined { until: *until }, reason.clone());
+        }
+        let state = match readiness {
+            Readiness::Ready => PhoneState::Ready,
+            Readiness::Preparing => PhoneState::Preparing,
+            Readiness::Cooling => PhoneState::Cooling,
+            Readiness::Charging => PhoneState::Charging,
+            Readiness::Recovering => PhoneState::Recovering,
+            Readiness::NeedsHands => PhoneState::NeedsHands,
+            Readiness::Offline => PhoneState::Offline,
+        };
+        let reason = if state == PhoneState::Ready { String::new() } else { phone.reason.clone() };
+        (state, reason)
     }
 
     /// Since when the phone's state is so.
     fn since(&self, phone: &Phone) -> Time {
-        let rack = self.racks.get(&phone.record.rack);
-        match (rack, &phone.record.quarantine) {
-            (Some(Rack { presence: Presence::Silent, last_heard }), _) => *last_heard,
-            (_, Some(Quarantined { since, .. })) => phone.since.max(*since),
-            (_, None) => phone.since,
+        let rack = &self.racks[phone.rack];
+        match (rack.presence, &phone.record.quarantine, &phone.record.taken) {
+            (Presence::Silent, _, _) => rack.last_heard,
+            (_, _, Some(taken)) => phone.since.max(taken.since),
+            (_, Some(Quarantined { since, .. }), _) => phone.since.max(*since),
+            (_, None, None) => phone.since,
         }
     }
 
     /// The phone as readers see it.
-    pub(crate) fn status<'a>(&'a self, policy: &'a Policy, phone: &'a Phone) -> PhoneStatus<'a> {
+    pub(crate) fn status<'a>(&'a self, phone: &'a Phone) -> PhoneStatus<'a> {
         let (state, reason) = self.state(phone);
         PhoneStatus {
-            udid: &phone.record.facts.udid,
+            udid: phone.udid(),
             facts: &phone.record.facts,
             rack: &phone.record.rack,
-            pool: policy.pool_of(&phone.record.rack, &phone.record.facts).map(|pool| &pool.name),
+            pool: self.policy.pool_of(&phone.record.rack, &phone.record.facts).map(|pool| &pool.name),
             state,
             reason,
             since: self.since(phone),
@@ -163,20 +260,27 @@ impl Fleet {
         }
     }
 
-    /// Every rack as readers see it.
-    pub(crate) fn rack_statuses(&self) -> impl Iterator<Item = RackStatus<'_>> {
-        self.racks.iter().map(|(id, rack)| {
-            let here = || self.phones.values().filter(|phone| phone.record.rack == *id);
-            let works =
-                |phone: &&Phone| matches!(self.state(phone).0, PhoneState::Ready | PhoneState::Busy { .. });
-            RackStatus {
-                id,
-                online: rack.presence == Presence::Heard,
-                last_heard: rack.last_heard,
-                phones: here().count(),
-                phones_working: here().filter(works).count(),
-            }
-        })
+    pub(crate) fn rack_status<'a>(&'a self, rack: &'a Rack) -> RackStatus<'a> {
+        let working = rack.phones.iter().filter(|phone| {
+            let phone = &self.phones[**phone];
+            phone.noted.busy || phone.noted.free.is_some() || phone.gathered.is_some()
+        });
+        RackStatus {
+            id: &rack.id,
+            online: rack.presence == Presence::Heard,
+            last_heard: rack.last_heard,
+            phones: rack.phones.len(),
+            phones_working: working.count(),
+        }
+    }
+
+    /// Whether a phone may be given a lease now.
+    pub(crate) fn may_work(&self, phone: &Phone) -> bool {
+        phone.record.hold.is_none()
+            && phone.readiness == Readiness::Ready
+            && phone.record.quarantine.is_none()
+            && phone.record.taken.is_none()
+            && self.racks[phone.rack].presence == Presence::Heard
     }
 }
 
@@ -186,7 +290,7 @@ pub struct PhoneStatus<'a> {
     /// Its name.
     pub udid: &'a Udid,
     /// What is known of it.
-    pub facts: &'a PhoneFacts,
+    pub facts: &'a Arc<PhoneFacts>,
     /// Its rack.
     pub rack: &'a RackId,
     /// Its pool; a phone in none gets no work.

@@ -1,93 +1,212 @@
-//! Giving a phone to an attempt, and taking it back. The lease number grows by one with every lease of a phone
-//! and is recorded before any order leaves.
+//! Giving phones to attempts, and taking them back. The lease number grows by one with every lease of a phone and is
+//! recorded before any order leaves.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_wire::id::{AttemptId, Udid};
-use holdfast_wire::job::JobState;
+use holdfast_wire::id::{AttemptId, JobId, Udid};
+use holdfast_wire::job::{JobState, Member};
 use holdfast_wire::outcome::AttemptEnd;
-use holdfast_wire::sync::{Order, Work};
+use holdfast_wire::sync::{Order, PhoneOrder, Work};
 use holdfast_wire::time::Time;
 
 use crate::decision::Decision;
-use crate::matching::Pairing;
+use crate::fleet::{Changed, Touch};
+use crate::kinds::PhoneId;
 use crate::record::{AttemptRecord, Ended, Hold, HoldPhase, JobRecord, PhoneRecord};
 use crate::scheduler::Scheduler;
 
 impl Scheduler {
-    /// Gives leases until no waiting job fits a free phone.
-    pub(crate) fn dispatch(&mut self, now: Time, out: &mut Vec<Decision>) {
-        while let Some(pairing) = self.next_pairing() {
-            self.grant(now, &pairing, out);
+    /// Gives phones to a waiting job: one attempt on each, all at once.
+    pub(crate) fn grant(&mut self, id: JobId, phones: &[PhoneId]) {
+        let now = self.now;
+        self.leave(id);
+        let Some(slot) = self.jobs.get_mut(id) else { return };
+        let (owner, share, usual_ms) = (slot.owner, slot.share, slot.usual_ms);
+        let limit = self.policy.attempt_overhead.saturating_add(run_limit(&slot.record));
+        let deadline = now.after(limit);
+        let record = Arc::make_mut(&mut slot.record);
+        let first = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let mut members = Vec::new();
+        for (phone, number) in phones.iter().zip(first..) {
+            let seat = &mut self.phones[*phone];
+            assert!(seat.record.hold.is_none(), "{} is free", seat.udid());
+            let lease = seat.record.last_lease.next();
+            seat.record.last_lease = lease;
+            let attempt = AttemptId { job: id, number };
+            seat.record.hold = Some(Hold { attempt, phase: HoldPhase::Active { deadline } });
+            let build = record.spec.build.hash;
+            seat.batch = if seat.record.last_build == Some(build) { seat.batch + 1 } else { 1 };
+            seat.record.last_build = Some(build);
+            record.attempts.push(AttemptRecord {
+                phone: seat.udid().clone(),
+                rack: seat.record.rack.clone(),
+                lease,
+                leased_at: now,
+                ended: None,
+            });
+            members.push(Member { attempt: number, phone: seat.udid().clone() });
         }
-    }
-
-    fn grant(&mut self, now: Time, pairing: &Pairing, out: &mut Vec<Decision>) {
-        let deadline = now.after(self.attempt_limit(pairing));
-        let (Some(job), Some(phone)) =
-            (self.jobs.get_mut(&pairing.job), self.fleet.phones.get_mut(&pairing.phone))
-        else {
-            return;
-        };
-        assert!(phone.record.hold.is_none(), "{} is free", pairing.phone);
-        self.queue.remove(job);
-        let number = u32::try_from(job.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let attempt = AttemptId { job: job.id, number };
-        let lease = phone.record.last_lease.next();
-        phone.record.last_lease = lease;
-        phone.record.hold = Some(Hold { attempt, phase: HoldPhase::Active { deadline } });
-        let record = Arc::make_mut(job);
-        record.state =
-            JobState::Running { attempt: number, phone: pairing.phone.clone(), others: Vec::new() };
-        record.attempts.push(AttemptRecord {
-            phone: pairing.phone.clone(),
-            rack: phone.record.rack.clone(),
-            lease,
-            leased_at: now,
-            ended: None,
-        });
-        out.push(Decision::SaveJob(job.clone()));
-        out.push(Decision::SavePhone(Arc::new(phone.record.clone())));
-        out.push(order_of(&pairing.phone, &phone.record, Some(job), now));
-    }
-
-    /// How long an attempt of the job may hold a phone.
-    fn attempt_limit(&self, pairing: &Pairing) -> Duration {
-        let cases =
-            self.jobs.get(&pairing.job).map(|job| job.spec.cases.iter().map(|case| case.run_limit()).sum());
-        self.policy.attempt_overhead.saturating_add(cases.unwrap_or_default())
+        let compare = record.spec.compare.clone().map(|name| (name, record.spec.build.hash));
+        let class = record.spec.class;
+        let mut members = members.into_iter();
+        if let Some(Member { attempt, phone }) = members.next() {
+            record.state = JobState::Running { attempt, phone, others: members.collect() };
+        }
+        self.touch_job(id);
+        if let (Some((name, build)), Some(phone)) = (compare, phones.first()) {
+            self.compares.begin(&name, *phone, build);
+        }
+        self.shares.serve(self.ranks[class as usize], share);
+        self.charge_begin(owner, phones.len(), usual_ms);
+        for phone in phones {
+            // Whoever had this phone summoned and did not get it looks for another.
+            if let Some(other) = self.phones[*phone].summoned.take()
+                && let Some(other_slot) = self.jobs.get_mut(other)
+            {
+                other_slot.summons = None;
+                self.turn.jobs.push(other);
+            }
+            self.changed(*phone, Touch::Ordered);
+        }
     }
 
     /// Gives an attempt up while its rack still has the phone: the attempt no longer counts, and the phone is
     /// free once its rack has shown so.
-    pub(crate) fn release(&mut self, now: Time, udid: &Udid, out: &mut Vec<Decision>) {
-        let Some(phone) = self.fleet.phones.get_mut(udid) else { return };
+    pub(crate) fn release(&mut self, id: PhoneId) {
+        let phone = &mut self.phones[id];
         if let Some(hold) = &mut phone.record.hold {
             hold.phase = HoldPhase::Releasing;
-            out.push(Decision::SavePhone(Arc::new(phone.record.clone())));
-            out.push(rest(udid, &phone.record));
+            self.racks[phone.rack].releasing.insert(id);
+            self.changed(id, Touch::Ordered);
         }
-        if phone.elsewhere.is_some() {
-            self.free(now, udid, out);
+        if self.phones[id].elsewhere.is_some() {
+            self.free(id);
         }
     }
 
     /// The phone is free: its rack has shown that nothing of the lease is left.
-    pub(crate) fn free(&mut self, now: Time, udid: &Udid, out: &mut Vec<Decision>) {
-        let Some(phone) = self.fleet.phones.get_mut(udid) else { return };
+    pub(crate) fn free(&mut self, id: PhoneId) {
+        let now = self.now;
+        let phone = &mut self.phones[id];
         phone.record.hold = None;
         phone.since = now;
         phone.last_used = now;
+        self.racks[phone.rack].releasing.remove(&id);
         if let Some(moved) = phone.elsewhere.take() {
             let (rack, report) = *moved;
-            out.push(rest(udid, &phone.record));
-            out.push(Decision::RackChanged(phone.record.rack.clone()));
-            phone.report(&rack, report, now);
+            self.turn.out.push(Decision::Order {
+                rack: phone.record.rack.clone(),
+                order: rest(phone.udid(), &phone.record),
+            });
+            let before = phone.rack;
+            let number = self.rack(&rack);
+            self.move_phone(id, before, number);
+            self.phones[id].report(&rack, number, report, now);
+            self.look_at(id, Changed::Lasting);
         }
-        out.push(Decision::SavePhone(Arc::new(phone.record.clone())));
-        out.push(rest(udid, &phone.record));
+        self.changed(id, Touch::Ordered);
     }
+
+    /// A phone is on another rack than before.
+    pub(crate) fn move_phone(&mut self, id: PhoneId, before: usize, after: usize) {
+        self.racks[before].phones.remove(&id);
+        self.racks[before].releasing.remove(&id);
+        self.racks[after].phones.insert(id);
+        self.turn.racks.insert(before);
+        self.turn.racks.insert(after);
+    }
+
+    /// Counts an attempt that begins against what its owner may have.
+    pub(crate) fn charge_begin(&mut self, owner: usize, phones: usize, usual_ms: u64) {
+        let share = &mut self.shares.list[owner];
+        share.running += u32::try_from(phones).unwrap_or(u32::MAX);
+        share.expected_ms = share.expected_ms.saturating_add(usual_ms * phones as u64);
+        self.judge_owner(owner);
+    }
+
+    /// Counts an attempt that is over.
+    pub(crate) fn charge_end(&mut self, owner: usize, usual_ms: u64, held: Duration) {
+        let today = crate::shares::day_of(self.now);
+        let share = &mut self.shares.list[owner];
+        share.running = share.running.saturating_sub(1);
+        share.expected_ms = share.expected_ms.saturating_sub(usual_ms);
+        if share.rule.minutes_per_day.is_some() {
+            if share.day != today {
+                (share.day, share.used_ms) = (today, 0);
+            }
+            share.used_ms = share.used_ms.saturating_add(u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
+            if let Some(name) = &share.owner {
+                let used = crate::record::OwnerRecord {
+                    owner: name.clone(),
+                    day: share.day,
+                    used_ms: share.used_ms,
+                };
+                self.turn.out.push(Decision::SaveOwner(Arc::new(used)));
+            }
+        }
+        self.judge_owner(owner);
+    }
+
+    /// Lets the lanes of an owner through, or shuts them, as its limits say now.
+    pub(crate) fn judge_owner(&mut self, owner: usize) {
+        if !self.shares.list[owner].is_apart {
+            return;
+        }
+        let lanes: Vec<usize> = self.shares.list[owner].lanes.iter().copied().collect();
+        for lane in lanes {
+            if self.judge_lane(lane) {
+                self.turn.lanes.push(lane);
+            }
+        }
+    }
+
+    /// What a phone has to do, from what is recorded: the same after a restart as before it.
+    pub(crate) fn order(&self, id: PhoneId) -> Decision {
+        let record = &self.phones[id].record;
+        let udid = self.phones[id].udid();
+        let job =
+            record.hold.as_ref().and_then(|hold| self.jobs.get(hold.attempt.job)).map(|slot| &slot.record);
+        let order = match (&record.hold, job) {
+            (Some(Hold { attempt, phase: HoldPhase::Active { deadline } }), Some(job)) => {
+                let limit_ms = u64::try_from(deadline.since(self.now).as_millis()).unwrap_or(u64::MAX);
+                let work = Box::new(work(job, *attempt, limit_ms));
+                let order = Order::Run { lease: record.last_lease, work };
+                PhoneOrder { phone: udid.clone(), order, next: None }
+            }
+            (Some(Hold { attempt, phase: HoldPhase::Yielding { when, .. } }), Some(_)) => {
+                let order = Order::Yield { lease: record.last_lease, attempt: *attempt, when: *when };
+                PhoneOrder { phone: udid.clone(), order, next: None }
+            }
+            (Some(_) | None, _) => rest(udid, record),
+        };
+        Decision::Order { rack: record.rack.clone(), order }
+    }
+}
+
+/// How long the cases that are left may run.
+fn run_limit(job: &JobRecord) -> Duration {
+    let done = usize::try_from(job.cases_done).unwrap_or(usize::MAX);
+    job.spec.cases.iter().skip(done).map(holdfast_wire::case::Case::run_limit).sum()
+}
+
+fn work(job: &Arc<JobRecord>, attempt: AttemptId, limit_ms: u64) -> Work {
+    let done = usize::try_from(job.cases_done).unwrap_or(usize::MAX);
+    let cases = if done == 0 {
+        job.spec.cases.clone()
+    } else {
+        Arc::new(job.spec.cases.iter().skip(done).cloned().collect())
+    };
+    let with = match &job.state {
+        JobState::Running { attempt: number, phone, others } if !others.is_empty() => {
+            let first = (*number, phone);
+            let all =
+                std::iter::once(first).chain(others.iter().map(|member| (member.attempt, &member.phone)));
+            all.filter(|(number, _)| *number != attempt.number).map(|(_, phone)| phone.clone()).collect()
+        }
+        JobState::Running { .. } | JobState::Queued | JobState::Ended { .. } => Vec::new(),
+    };
+    Work { attempt, class: job.spec.class, build: job.spec.build.clone(), cases, limit_ms, with }
 }
 
 /// Writes the end of an attempt into its job.
@@ -103,37 +222,6 @@ pub(crate) fn unreported(end: AttemptEnd, at: Time) -> Ended {
     Ended { end, at, report: None }
 }
 
-/// What a phone has to do, from what is recorded: the same after a restart as before it.
-pub(crate) fn order_of(
-    udid: &Udid,
-    phone: &PhoneRecord,
-    job: Option<&Arc<JobRecord>>,
-    now: Time,
-) -> Decision {
-    match (&phone.hold, job) {
-        (Some(Hold { attempt, phase: HoldPhase::Active { deadline } }), Some(job)) => Decision::Order {
-            rack: phone.rack.clone(),
-            phone: udid.clone(),
-            order: Order::Run {
-                lease: phone.last_lease,
-                work: Box::new(Work {
-                    attempt: *attempt,
-                    class: job.spec.class,
-                    build: job.spec.build.clone(),
-                    cases: job.spec.cases.clone(),
-                    limit_ms: u64::try_from(deadline.since(now).as_millis()).unwrap_or(u64::MAX),
-                    with: Vec::new(),
-                }),
-            },
-        },
-        (Some(_), _) | (None, _) => rest(udid, phone),
-    }
-}
-
-fn rest(udid: &Udid, phone: &PhoneRecord) -> Decision {
-    Decision::Order {
-        rack: phone.rack.clone(),
-        phone: udid.clone(),
-        order: Order::Rest { through: phone.last_lease },
-    }
+fn rest(udid: &Udid, phone: &PhoneRecord) -> PhoneOrder {
+    PhoneOrder { phone: udid.clone(), order: Order::Rest { through: phone.last_lease }, next: None }
 }

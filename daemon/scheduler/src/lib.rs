@@ -8,30 +8,60 @@
 //! | [`event`], [`decision`] | the two ends: facts in, orders out |
 //! | [`policy`] | what an operator may choose |
 //! | [`record`] | what must outlive the process |
-//! | `queue` | which job goes first |
-//! | `fleet` | which phones are there and what they can take |
-//! | `matching` | which job goes to which phone |
+//! | `scheduler`, `events`, `restore` | the one way in: what each event does, and how a brain is made from records |
+//! | `place`, `shares` | which job goes first, and whose turn it is |
+//! | `lanes`, `waiting` | jobs that wait, by what they want |
+//! | `kinds`, `seats`, `fleet` | phones, by what they are |
+//! | `matching`, `compare`, `gang` | which job goes to which phone |
+//! | `preempt` | which phone is taken from lesser work |
 //! | `lease` | giving a phone to an attempt, and taking it back |
-//! | `retry` | what follows from a failure |
-//! | `explain` | why a job waits |
+//! | `retry` | what follows from the end of an attempt |
+//! | `rules`, `timers` | what time and other rules change |
+//! | `explain`, `reasons` | why a job waits |
+//! | `eta`, `plan`, `pace` | when it will start, what would happen, how long attempts take |
+//! | `bits`, `table` | small sets, and jobs by number |
+//!
+//! Work is proportional to what changes, to lanes (jobs that want the same) and to kinds (phones that are the same as
+//! far as anyone asks), never to all jobs or all phones.
 
 pub mod decision;
 pub mod event;
 pub mod policy;
 pub mod record;
 
+mod bits;
+mod compare;
+mod eta;
+mod events;
 mod explain;
 mod fleet;
+mod gang;
+mod kinds;
+mod lanes;
 mod lease;
 mod matching;
-mod queue;
+mod pace;
+mod place;
+mod plan;
+mod preempt;
+mod reasons;
+mod restore;
 mod retry;
+mod rules;
 mod scheduler;
+mod seats;
+mod shares;
+mod table;
+mod timers;
+mod waiting;
 
 pub use decision::Decision;
 pub use event::Event;
 pub use fleet::{PhoneStatus, RackStatus};
+pub use place::Place;
+pub use plan::OwnerUsage;
 pub use policy::Policy;
-pub use record::{AttemptRecord, JobRecord, PhoneRecord, Record};
+pub use record::{AttemptRecord, JobRecord, OwnerRecord, PhoneRecord, Record};
+pub use restore::RestoreError;
 pub use retry::ATTEMPTS_MAX;
-pub use scheduler::{RestoreError, Scheduler};
+pub use scheduler::Scheduler;

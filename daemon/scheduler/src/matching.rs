@@ -1,114 +1,276 @@
-//! Which job goes to which phone: the first job in the order of service for which a fitting phone is free.
-//! Giving the phone away is not here (`lease`).
+//! Which job goes to which phone: the first job in the order of service for which a fitting phone is free. Giving the
+//! phone away is not here (`lease`), nor is taking one from other work (`preempt`).
 
 use std::collections::BTreeSet;
 
-use holdfast_wire::api::Obstacle;
-use holdfast_wire::id::{JobId, Udid};
-use holdfast_wire::phone::PhoneState;
-use holdfast_wire::requirement::Place;
+use holdfast_wire::id::JobId;
+use holdfast_wire::outcome::Blame;
 
-use crate::fleet::Phone;
-use crate::queue::Shape;
-use crate::record::JobRecord;
+use crate::bits::Bits;
+use crate::kinds::PhoneId;
+use crate::lanes::LaneId;
+use crate::place::Place;
 use crate::scheduler::Scheduler;
+use crate::waiting::Slot;
 
-/// A job and the phone it goes to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pairing {
-    pub(crate) job: JobId,
-    pub(crate) phone: Udid,
-}
+/// Phones with the job's build that are looked at before any free phone will do.
+const SAME_BUILD_LOOKS: usize = 16;
+
+/// Jobs behind the first that are looked at for one of the build that is on the phone already.
+const BATCH_LOOKS: usize = 3;
+
+/// Failures through the fault of phones of one rack after which the whole rack is avoided.
+const RACK_FAILURES: usize = 2;
 
 impl Scheduler {
-    /// The next pairing, if a waiting job fits a free phone.
-    pub(crate) fn next_pairing(&self) -> Option<Pairing> {
-        if self.queue.is_empty() {
-            return None;
+    /// Gives leases until no waiting job fits a free phone, and asks for phones that lesser work holds.
+    pub(crate) fn dispatch(&mut self) {
+        loop {
+            let phones = std::mem::take(&mut self.turn.phones);
+            let jobs = std::mem::take(&mut self.turn.jobs);
+            let lanes = std::mem::take(&mut self.turn.lanes);
+            let recheck = std::mem::take(&mut self.turn.recheck);
+            for phone in &phones {
+                self.phones[*phone].is_fresh = false;
+            }
+            if phones.is_empty() && jobs.is_empty() && lanes.is_empty() && !recheck {
+                return;
+            }
+            let anywhere = !self.kinds.with_free.is_empty() || !self.gangs.is_empty();
+            match (phones.as_slice(), jobs.as_slice()) {
+                _ if !anywhere => {}
+                ([phone], []) if lanes.is_empty() && !recheck => self.serve(*phone),
+                ([], [job]) if lanes.is_empty() && !recheck => self.seat(*job),
+                _ => self.match_all(),
+            }
+            for job in jobs {
+                self.summon(job);
+            }
+            for lane in lanes {
+                self.summon_for_lane(lane);
+            }
         }
-        let free: Vec<(&Udid, &Phone)> =
-            self.fleet.phones.iter().filter(|(_, phone)| self.is_free(phone)).collect();
-        if free.is_empty() {
-            return None;
+    }
+
+    /// Gives a free phone to the first job that takes it.
+    fn serve(&mut self, phone: PhoneId) {
+        while self.phones[phone].noted.free.is_some() {
+            let kind = &self.kinds.list[self.phones[phone].kind];
+            let first = self.first_of(phone, &kind.native);
+            let Some((lane, place)) = first.or_else(|| self.first_of(phone, &kind.lent)) else { return };
+            if self.lanes.list[lane].key.phones > 1 {
+                self.seat_gang(place.job());
+            } else {
+                let job = self.preferred(phone, lane, place);
+                self.grant(job, &[phone]);
+            }
         }
-        let mut best = None;
-        for (shape, keys) in self.queue.shapes() {
-            let fitting: Vec<_> =
-                free.iter().filter(|(_, phone)| self.obstacle_of_shape(shape, phone).is_none()).collect();
-            if fitting.is_empty() {
+    }
+
+    /// The first job of these lanes that takes the phone.
+    fn first_of(&self, phone: PhoneId, lanes: &Bits) -> Option<(LaneId, Place)> {
+        let mut best = (0, Place::LAST);
+        for lane in lanes.both(&self.lanes.live) {
+            let head = self.lanes.heads[lane];
+            if head >= best.1 {
                 continue;
             }
-            // Jobs of one shape differ only in the phones that they avoid, so mostly the first one settles it.
-            for key in keys {
-                if best.as_ref().is_some_and(|(least, _)| *least < *key) {
-                    break;
-                }
-                let Some(job) = self.jobs.get(&key.job()) else { continue };
-                let avoided = self.avoided(job, shape);
-                let chosen = fitting
-                    .iter()
-                    .filter(|(udid, _)| !avoided.contains(udid))
-                    .min_by_key(|(udid, phone)| (lacks_build(job, phone), phone.last_used, *udid));
-                if let Some((udid, _)) = chosen {
-                    best = Some((*key, Pairing { job: key.job(), phone: (*udid).clone() }));
-                    break;
-                }
+            if self.lanes.list[lane].picky == 0 {
+                best = (lane, head);
+            } else if let Some(place) = self.first_taker(lane, phone)
+                && place < best.1
+            {
+                best = (lane, place);
             }
         }
-        best.map(|(_, pairing)| pairing)
+        (best.1 != Place::LAST).then_some(best)
     }
 
-    /// Whether a phone may be given a lease now.
-    fn is_free(&self, phone: &Phone) -> bool {
-        phone.record.hold.is_none() && self.fleet.state(phone).0 == PhoneState::Ready
+    /// The first job of a lane that takes this phone.
+    fn first_taker(&self, lane: LaneId, phone: PhoneId) -> Option<Place> {
+        let lane = &self.lanes.list[lane];
+        let takes = |place: &&Place| self.jobs.get(place.job()).is_some_and(|slot| self.accepts(slot, phone));
+        lane.jobs.iter().find(takes).map(|place| lane.counted(*place))
     }
 
-    /// What keeps every job of a shape off a phone, however free it is.
-    pub(crate) fn obstacle_of_shape(&self, shape: &Shape, phone: &Phone) -> Option<Obstacle> {
-        let facts = &phone.record.facts;
-        let pool = self.policy.pool_of(&phone.record.rack, facts);
-        let served = pool.filter(|pool| match &shape.requirements.pool {
-            Some(wanted) => pool.name == *wanted,
-            None => pool.serves.contains(&shape.class),
+    /// The job itself, or one as urgent that goes better with this phone: of the other build of its comparison, or of
+    /// the build that is on the phone already.
+    fn preferred(&self, phone: PhoneId, lane: LaneId, first: Place) -> JobId {
+        let job = first.job();
+        let Some(slot) = self.jobs.get(job) else { return job };
+        if let Some(name) = &slot.record.spec.compare {
+            return self.other_build(phone, name, slot).unwrap_or(job);
+        }
+        let seat = &self.phones[phone];
+        let Some(build) = seat.record.last_build else { return job };
+        if build == slot.record.spec.build.hash || seat.batch >= self.policy.batch_max {
+            return job;
+        }
+        let own = self.own_place(slot);
+        let lane = &self.lanes.list[lane];
+        let behind = lane.jobs.range(own..).skip(1).take(BATCH_LOOKS);
+        let mut behind = behind.filter(|place| place.is_as_urgent_as(own)).map(|place| place.job());
+        let same = behind.find(|job| {
+            self.jobs.get(*job).is_some_and(|slot| {
+                slot.record.spec.build.hash == build
+                    && slot.record.spec.compare.is_none()
+                    && self.accepts(slot, phone)
+            })
         });
-        if served.is_none() {
-            return Some(Obstacle::Pool { pool: pool.map(|pool| pool.name.clone()) });
-        }
-        if let Some(mismatch) = shape.requirements.mismatch(&Place {
-            facts,
-            rack: &phone.record.rack,
-            pool: pool.map(|pool| &pool.name),
-        }) {
-            return Some(Obstacle::Requirement { mismatch });
-        }
-        let too_new = shape.build_minimum_os.as_ref().filter(|minimum| facts.os_version.is_older_than(minimum));
-        too_new.map(|minimum| Obstacle::BuildTooNew { minimum_os: minimum.to_string() })
+        same.unwrap_or(job)
     }
 
-    /// Phones that the job keeps away from: it failed there, and elsewhere is a phone that could still take it.
-    pub(crate) fn avoided<'a>(&self, job: &'a JobRecord, shape: &Shape) -> BTreeSet<&'a Udid> {
-        let failed_on = job.failed_on();
-        if failed_on.is_empty() {
-            return failed_on;
+    /// Looks for a phone for a job that has just begun to wait: what waits longer has found none of them to fit.
+    fn seat(&mut self, job: JobId) {
+        let Some(slot) = self.jobs.get(job).filter(|slot| slot.is_waiting) else { return };
+        let lane = &self.lanes.list[slot.lane];
+        if lane.shut != crate::lanes::Shut::default() {
+            return;
         }
-        let has_alternative = self.fleet.phones.iter().any(|(udid, phone)| {
-            !failed_on.contains(udid)
-                && matches!(
-                    self.fleet.state(phone).0,
-                    PhoneState::Ready | PhoneState::Busy { .. } | PhoneState::Releasing { .. }
-                )
-                && self.obstacle_of_shape(shape, phone).is_none()
-        });
-        if has_alternative { failed_on } else { BTreeSet::new() }
+        if lane.key.phones > 1 {
+            self.seat_gang(job);
+        } else if let Some(phone) = self.choose(slot) {
+            self.grant(job, &[phone]);
+        }
     }
-}
 
-/// A phone that has the build already is preferred: it saves the install.
-fn lacks_build(job: &JobRecord, phone: &Phone) -> bool {
-    let build = &job.spec.build;
-    !phone.record.facts.apps.iter().any(|app| {
-        app.bundle_id == build.bundle_id
-            && app.version == build.version
-            && app.build_number == build.build_number
-    })
+    /// The same for all jobs and phones: the first job in the order of service takes the phone that others want least.
+    fn match_all(&mut self) {
+        let mut passed: BTreeSet<JobId> = BTreeSet::new();
+        loop {
+            let mut best: Option<(Place, PhoneId)> = None;
+            for lane in self.lanes.live.iter() {
+                let limit = best.map_or(Place::LAST, |(place, _)| place);
+                if self.lanes.heads[lane] < limit
+                    && let Some(found) = self.first_seated(lane, limit, &passed)
+                {
+                    best = Some(found);
+                }
+            }
+            let Some((place, phone)) = best else { return };
+            let job = place.job();
+            if self.jobs.get(job).is_some_and(|slot| slot.record.spec.phones > 1) {
+                passed.insert(job);
+                self.seat_gang(job);
+            } else {
+                self.grant(job, &[phone]);
+            }
+        }
+    }
+
+    /// The first job of a lane for which a phone is free, before a limit.
+    fn first_seated(
+        &self,
+        lane_id: LaneId,
+        limit: Place,
+        passed: &BTreeSet<JobId>,
+    ) -> Option<(Place, PhoneId)> {
+        let lane = &self.lanes.list[lane_id];
+        for place in &lane.jobs {
+            let counted = lane.counted(*place);
+            if counted >= limit {
+                return None;
+            }
+            let Some(slot) = self.jobs.get(place.job()) else { continue };
+            if passed.contains(&place.job()) {
+                continue;
+            }
+            if let Some(phone) = self.choose(slot) {
+                return Some((counted, phone));
+            }
+            // Whoever comes behind takes the same phones or fewer.
+            if !slot.is_picky {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// The free phone that suits a waiting job best: that of its comparison, then one that has its build, then one of
+    /// the kind that others want least, and of these the one that has worked least.
+    pub(crate) fn choose(&self, slot: &Slot) -> Option<PhoneId> {
+        let lane = &self.lanes.list[slot.lane];
+        if let Some(keys) = self.free_builds.get(&slot.record.spec.build.hash) {
+            let mut same = keys.iter().take(SAME_BUILD_LOOKS).map(|(_, _, phone)| *phone);
+            let fits = |phone: &PhoneId| {
+                lane.native.has(self.phones[*phone].kind)
+                    && self.accepts(slot, *phone)
+                    && self.phones[*phone].batch < self.policy.batch_max
+            };
+            if let Some(phone) = same.find(fits) {
+                return Some(phone);
+            }
+        }
+        let found = self.choose_of(slot, &lane.native).or_else(|| self.choose_of(slot, &lane.lent));
+        found.or_else(|| self.choose_gathered(slot))
+    }
+
+    fn choose_of(&self, slot: &Slot, kinds: &Bits) -> Option<PhoneId> {
+        let mut best: Option<(usize, PhoneId)> = None;
+        for kind in kinds.both(&self.kinds.with_free) {
+            let kind = &self.kinds.list[kind];
+            let wanted_by = kind.native.count();
+            if best.is_some_and(|(least, _)| least <= wanted_by) {
+                continue;
+            }
+            let mut free = kind.free.iter().map(|(_, _, phone)| *phone);
+            if let Some(phone) = free.find(|phone| self.accepts(slot, *phone)) {
+                best = Some((wanted_by, phone));
+            }
+        }
+        best.map(|(_, phone)| phone)
+    }
+
+    /// Whether a job takes this phone of a kind that fits its lane.
+    pub(crate) fn accepts(&self, slot: &Slot, phone: PhoneId) -> bool {
+        !slot.is_picky || (self.is_home(slot, phone) && !self.avoids(slot, phone))
+    }
+
+    /// Whether a job may run there for all that its comparison asks.
+    pub(crate) fn is_home(&self, slot: &Slot, phone: PhoneId) -> bool {
+        let Some(home) = self.home(slot) else { return true };
+        home == phone
+    }
+
+    /// The phone that a job waits for, because what it is compared with ran there.
+    pub(crate) fn home(&self, slot: &Slot) -> Option<PhoneId> {
+        let home = self.compares.home(slot.record.spec.compare.as_ref()?)?;
+        let seat = &self.phones[home];
+        let lane = &self.lanes.list[slot.lane];
+        let fits = lane.native.has(seat.kind) || lane.lent.has(seat.kind);
+        let waits = self.now < slot.record.submitted_at.after(self.policy.compare_wait);
+        (waits && fits && seat.noted.working).then_some(home)
+    }
+
+    /// Whether a job keeps away from a phone: it failed there, or twice on its rack, and elsewhere is a phone that
+    /// could still take it.
+    pub(crate) fn avoids(&self, slot: &Slot, phone: PhoneId) -> bool {
+        let failed: Vec<_> = slot.record.failed_elsewhere().collect();
+        if failed.is_empty() {
+            return false;
+        }
+        let on_phone =
+            |phone: PhoneId| failed.iter().any(|(attempt, _)| attempt.phone == *self.phones[phone].udid());
+        let on_rack = |phone: PhoneId| {
+            let rack = &self.phones[phone].record.rack;
+            let mut here = failed.iter().filter(|(attempt, _)| attempt.rack == *rack);
+            here.clone().any(|(_, blame)| *blame == Blame::Rack) || here.by_ref().count() >= RACK_FAILURES
+        };
+        if (on_phone(phone) || on_rack(phone))
+            && self.may_elsewhere(slot, |other| !on_phone(other) && !on_rack(other))
+        {
+            return true;
+        }
+        on_phone(phone) && self.may_elsewhere(slot, |other| !on_phone(other))
+    }
+
+    /// Whether a phone that works and for which something holds fits the job.
+    fn may_elsewhere(&self, slot: &Slot, holds: impl Fn(PhoneId) -> bool) -> bool {
+        let lane = &self.lanes.list[slot.lane];
+        let kinds = lane.native.iter().chain(lane.lent.iter()).map(|kind| &self.kinds.list[kind]);
+        kinds
+            .filter(|kind| kind.working > 0)
+            .flat_map(|kind| kind.members.iter().copied())
+            .any(|phone| self.phones[phone].noted.working && holds(phone))
+    }
 }

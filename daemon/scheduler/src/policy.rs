@@ -164,6 +164,11 @@ impl Policy {
         })
     }
 
+    /// How a class is served.
+    pub fn class(&self, class: JobClass) -> ClassPolicy {
+        self.classes.get(&class).cloned().unwrap_or_else(|| ClassPolicy::of(class))
+    }
+
     /// The share and limits of an owner.
     pub fn owner(&self, owner: &Owner) -> OwnerPolicy {
         self.owners.get(owner).copied().unwrap_or(self.default_owner)
@@ -210,7 +215,8 @@ impl ClassPolicy {
         Self {
             rank,
             strict,
-            lift_after: (!strict).then_some(LIFT_AFTER),
+            // What gives its phone up to anyone would not keep it for having waited.
+            lift_after: (!strict && class != JobClass::Idle).then_some(LIFT_AFTER),
             preemptible: class == JobClass::Idle,
             takes,
             window: None,

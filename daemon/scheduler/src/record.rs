@@ -1,11 +1,13 @@
 //! What must outlive the process. The daemon turns these into stored records and back; nothing here knows how.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use holdfast_wire::id::{AttemptId, BlobHash, JobId, LeaseNumber, RackId, Udid};
+use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, JobId, LeaseNumber, Owner, RackId, Udid};
 use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::outcome::{AttemptEnd, Blame};
 use holdfast_wire::phone::PhoneFacts;
+use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::time::Time;
 
 /// One durable thing.
@@ -15,6 +17,8 @@ pub enum Record {
     Job(JobRecord),
     /// A phone.
     Phone(PhoneRecord),
+    /// What an owner has used.
+    Owner(OwnerRecord),
 }
 
 /// A job and its attempts.
@@ -30,6 +34,12 @@ pub struct JobRecord {
     pub state: JobState,
     /// Its attempts, oldest first; attempt `n` is at `n - 1`.
     pub attempts: Vec<AttemptRecord>,
+    /// Cases that attempts which gave their phone up have done: the next attempt begins behind them.
+    pub cases_done: u32,
+    /// Why one of these cases failed; none when they all passed.
+    pub failure: Option<String>,
+    /// How often it gave a phone up to more urgent work.
+    pub yielded: u32,
 }
 
 impl JobRecord {
@@ -44,15 +54,15 @@ impl JobRecord {
         failures
     }
 
-    /// Phones on which an attempt failed through the phone's or the rack's fault.
-    pub fn failed_on(&self) -> BTreeSet<&Udid> {
-        let elsewhere = |attempt: &&AttemptRecord| {
-            matches!(
-                &attempt.ended,
-                Some(Ended { end: AttemptEnd::Failed { blame: Blame::Phone | Blame::Rack, .. }, .. })
-            )
-        };
-        self.attempts.iter().filter(elsewhere).map(|attempt| &attempt.phone).collect()
+    /// Attempts that failed through the phone's or the rack's fault, with that blame.
+    pub fn failed_elsewhere(&self) -> impl Iterator<Item = (&AttemptRecord, Blame)> {
+        self.attempts.iter().filter_map(|attempt| match &attempt.ended {
+            Some(Ended {
+                end: AttemptEnd::Failed { blame: blame @ (Blame::Phone | Blame::Rack), .. },
+                ..
+            }) => Some((attempt, *blame)),
+            Some(_) | None => None,
+        })
     }
 }
 
@@ -88,7 +98,7 @@ pub struct PhoneRecord {
     /// Where it was seen last.
     pub rack: RackId,
     /// What was known of it when this was recorded.
-    pub facts: PhoneFacts,
+    pub facts: Arc<PhoneFacts>,
     /// The last lease that was given for it.
     pub last_lease: LeaseNumber,
     /// What holds it.
@@ -97,6 +107,12 @@ pub struct PhoneRecord {
     pub failures_in_a_row: u32,
     /// Why it is kept from work, and until when.
     pub quarantine: Option<Quarantined>,
+    /// Who has borrowed it.
+    pub taken: Option<Taken>,
+    /// The build of the last attempt on it.
+    pub last_build: Option<BuildHash>,
+    /// How long attempts have held it in all, milliseconds: its wear.
+    pub busy_ms: u64,
 }
 
 /// A lease on a phone that is not known to be over.
@@ -116,6 +132,13 @@ pub enum HoldPhase {
         /// Then the lease is taken back.
         deadline: Time,
     },
+    /// It has been told to give the phone up, and runs until it says so.
+    Yielding {
+        /// Then the lease is taken back.
+        deadline: Time,
+        /// How soon it has to.
+        when: YieldWhen,
+    },
     /// It has been given up; the rack has yet to show that the phone is free of it.
     Releasing,
 }
@@ -129,4 +152,28 @@ pub struct Quarantined {
     pub since: Time,
     /// Until when; until somebody releases it when none.
     pub until: Option<Time>,
+}
+
+/// Who has borrowed a phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// Who.
+    pub by: Owner,
+    /// What for.
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// Until when; until it is given back when none.
+    pub until: Option<Time>,
+}
+
+/// What an owner with a quota has used on one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnerRecord {
+    /// Who.
+    pub owner: Owner,
+    /// The day, counted from 1970-01-01 in UTC.
+    pub day: i64,
+    /// How long its attempts have held phones on that day, milliseconds.
+    pub used_ms: u64,
 }

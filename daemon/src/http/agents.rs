@@ -173,7 +173,11 @@ async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<
             Err(refusal) => refused.push(RefusedEntry { id: id.clone(), reason: refusal.0.detail }),
         }
     }
-    events.push(Event::RackSynced { rack: rack.clone(), held: request.held.clone() });
+    events.push(Event::RackSynced {
+        rack: rack.clone(),
+        held: request.held.clone(),
+        idle: request.idle.clone(),
+    });
     let spoke = AgentSpoke { rack, agent_version: request.agent_version.clone(), events, crashes };
     app.farm.ask(|answer| Ask::Agent { spoke: Box::new(spoke), answer }).await?;
     app.farm.show_progress(request.progress.clone());

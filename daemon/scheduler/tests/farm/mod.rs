@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_scheduler::policy::{Members, Policy, Pool, Quarantine, Retries};
@@ -10,11 +11,11 @@ use holdfast_scheduler::record::Record;
 use holdfast_scheduler::{Decision, Event, Scheduler};
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
-use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, JobId, LeaseNumber, RackId, Udid};
-use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
+use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, JobId, LeaseNumber, Owner, RackId, Udid};
+use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState};
 use holdfast_wire::outcome::{AttemptEnd, Blame, StepName};
-use holdfast_wire::phone::{InstalledApp, PhoneFacts, PhoneReport, Readiness};
-use holdfast_wire::sync::{HeldLease, Order};
+use holdfast_wire::phone::{PhoneFacts, PhoneReport, Readiness};
+use holdfast_wire::sync::{HeldLease, Order, PhoneOrder, YieldWhen};
 use holdfast_wire::time::Time;
 
 /// Pool `crash` takes what is labelled so, pool `general` the rest; small budgets, so that a test reaches them.
@@ -88,7 +89,7 @@ pub(crate) fn phone(udid: &str) -> PhoneReport {
 pub(crate) fn spec(class: JobClass) -> JobSpec {
     JobSpec {
         class,
-        build: BuildIdentity {
+        build: Arc::new(BuildIdentity {
             hash: BuildHash::new([7; 32]),
             size_bytes: 1,
             bundle_id: "dev.holdfast.demo".parse().unwrap(),
@@ -97,16 +98,19 @@ pub(crate) fn spec(class: JobClass) -> JobSpec {
             build_number: "140".to_owned(),
             uuids: vec![],
             minimum_os: Some("15.0".to_owned()),
-        },
-        cases: vec![Case {
+        }),
+        cases: Arc::new(vec![Case {
             name: "cold-launch".parse().unwrap(),
             owner: "launch-team".parse().unwrap(),
             run: CaseRun::Launch { launches: 1, stay_ms: 1_000, launch_timeout_ms: 9_000, arguments: vec![] },
-        }],
-        requirements: Requirements::default(),
+        }]),
+        requirements: Arc::default(),
         priority: 0,
         owner: None,
         start_by: None,
+        phones: 1,
+        compare: None,
+        content: None,
     }
 }
 
@@ -118,6 +122,7 @@ pub(crate) struct World {
     pub(crate) phones: BTreeMap<Udid, holdfast_scheduler::PhoneRecord>,
     /// What each phone has to obey, from the last order.
     pub(crate) orders: BTreeMap<Udid, Order>,
+    pub(crate) owners: BTreeMap<Owner, holdfast_scheduler::OwnerRecord>,
     wake: Option<Time>,
 }
 
@@ -131,6 +136,7 @@ impl World {
             jobs: BTreeMap::new(),
             phones: BTreeMap::new(),
             orders: BTreeMap::new(),
+            owners: BTreeMap::new(),
             wake: None,
         }
     }
@@ -150,11 +156,17 @@ impl World {
                 Decision::SavePhone(phone) => {
                     self.phones.insert(phone.facts.udid.clone(), (**phone).clone());
                 }
-                Decision::Order { phone, order, .. } => {
-                    self.orders.insert(phone.clone(), order.clone());
+                Decision::Order { order, .. } => {
+                    self.orders.insert(order.phone.clone(), order.order.clone());
                 }
                 Decision::WakeAt(at) => self.wake = Some(*at),
-                Decision::KeepLateReport { .. } | Decision::PhoneChanged(_) | Decision::RackChanged(_) => {}
+                Decision::SaveOwner(owner) => {
+                    self.owners.insert(owner.owner.clone(), (**owner).clone());
+                }
+                Decision::KeepLateReport { .. }
+                | Decision::JobMoved(_)
+                | Decision::PhoneChanged(_)
+                | Decision::RackChanged(_) => {}
             }
         }
     }
@@ -189,30 +201,42 @@ pub(crate) fn line(decision: &Decision) -> Option<String> {
     match decision {
         Decision::SaveJob(job) => Some(match &job.state {
             JobState::Queued => format!("{} queued", job.id),
-            JobState::Running { attempt, phone } => format!("{}.{attempt} on {phone}", job.id),
+            JobState::Running { attempt, phone, others } => {
+                let others = others.iter().map(|other| format!(", {}", other.phone));
+                format!("{}.{attempt} on {phone}{}", job.id, others.collect::<String>())
+            }
             JobState::Ended { outcome: JobOutcome::Failed { blame, reason }, .. } => {
                 format!("{} failed, {blame}: {reason}", job.id)
             }
             JobState::Ended { outcome, .. } => format!("{} {}", job.id, outcome.as_str()),
         }),
-        Decision::Order { phone, order: Order::Run { lease, work }, .. } => {
-            Some(format!("{phone} runs {} by lease {lease}", work.attempt))
-        }
-        Decision::Order { phone, order: Order::Rest { through }, .. } => {
-            Some(format!("{phone} rests after {through}"))
-        }
+        Decision::Order { order: PhoneOrder { phone, order, .. }, .. } => Some(match order {
+            Order::Run { lease, work } => format!("{phone} runs {} by lease {lease}", work.attempt),
+            Order::Yield { attempt, when: YieldWhen::AtOnce, .. } => {
+                format!("{phone} gives up {attempt} at once")
+            }
+            Order::Yield { attempt, when: YieldWhen::CaseDone, .. } => {
+                format!("{phone} gives up {attempt} after its case")
+            }
+            Order::Rest { through } => format!("{phone} rests after {through}"),
+        }),
         Decision::KeepLateReport { attempt, .. } => Some(format!("{attempt} late")),
         Decision::SavePhone(phone) => {
             phone.quarantine.as_ref().map(|why| format!("{} quarantined: {}", phone.facts.udid, why.reason))
         }
-        Decision::PhoneChanged(_) | Decision::RackChanged(_) | Decision::WakeAt(_) => None,
+        Decision::SaveOwner(_)
+        | Decision::JobMoved(_)
+        | Decision::PhoneChanged(_)
+        | Decision::RackChanged(_)
+        | Decision::WakeAt(_) => None,
     }
 }
 
 /// Plays a scenario, a command a line, and compares what is decided. Lines of the scenario:
 ///
-/// `phone A on r1 [ios 16.7] [model iPhone15,2] [label crash] [state offline] [has-build]` · `sync r1 [A:1 J1.1]…`
-/// · `submit crash [prio 5] [ios-min 17] [label x] [model m] [phone A] [by 60]` · `cancel J1` · `wait SECONDS`
+/// `phone A on r1 [ios 16.7] [model iPhone15,2] [label crash] [state offline]` · `sync r1 [A:1 J1.1]…`
+/// · `submit crash [prio 5] [ios-min 17] [label x] [model m] [phone A] [by 60]
+/// [build N] [owner o] [phones N] [compare c] [cases N] [when 'EXPRESSION'] [then SECONDS 'EXPRESSION']` · `cancel J1` · `wait SECONDS`
 /// · `keep r1 SECONDS [A:1 J1.1]…` (the rack speaks every second)
 /// · `end J1.1 on A lease 1 passed|revoked|job|phone|rack|farm` · `explain J1` · `restart`
 /// · `quarantine A` · `release A`
@@ -243,7 +267,7 @@ fn play(world: &mut World, command: &str) -> Vec<String> {
         }
         ["sync", rack, held @ ..] => {
             let held = held.chunks(2).map(held_lease).collect();
-            world.apply(Event::RackSynced { rack: rack.parse().unwrap(), held })
+            world.apply(Event::RackSynced { rack: rack.parse().unwrap(), held, idle: vec![] })
         }
         ["submit", class, more @ ..] => {
             let job = world.brain.next_job();
@@ -263,9 +287,11 @@ fn play(world: &mut World, command: &str) -> Vec<String> {
             let mut all = Vec::new();
             for _ in 0..seconds.parse::<u64>().unwrap() {
                 all.extend(world.pass(Duration::from_secs(1)));
-                all.extend(
-                    world.apply(Event::RackSynced { rack: rack.parse().unwrap(), held: held.clone() }),
-                );
+                all.extend(world.apply(Event::RackSynced {
+                    rack: rack.parse().unwrap(),
+                    held: held.clone(),
+                    idle: vec![],
+                }));
             }
             all
         }
@@ -305,11 +331,6 @@ fn phone_with(udid: &str, more: &[&str]) -> PhoneReport {
                 };
                 report.reason = "said the rack".to_owned();
             }
-            "has-build" => report.facts.apps.push(InstalledApp {
-                bundle_id: "dev.holdfast.demo".parse().unwrap(),
-                version: "1.4.0".to_owned(),
-                build_number: "140".to_owned(),
-            }),
             other => panic!("no such word of a phone: {other}"),
         }
     }
@@ -319,9 +340,19 @@ fn phone_with(udid: &str, more: &[&str]) -> PhoneReport {
 fn spec_with(class: &str, more: &[&str], now: Time) -> JobSpec {
     let class = JobClass::ALL.into_iter().find(|known| known.as_str() == class).unwrap();
     let mut spec = spec(class);
-    let wants = &mut spec.requirements;
     for pair in more.chunks(2) {
+        let wants = Arc::make_mut(&mut spec.requirements);
         match pair {
+            ["build", value] => {
+                Arc::make_mut(&mut spec.build).hash = BuildHash::new([value.parse().unwrap(); 32])
+            }
+            ["owner", value] => spec.owner = Some(value.parse().unwrap()),
+            ["phones", value] => spec.phones = value.parse().unwrap(),
+            ["compare", value] => spec.compare = Some(value.parse().unwrap()),
+            ["cases", value] => {
+                let case = spec.cases[0].clone();
+                spec.cases = Arc::new(vec![case; value.parse().unwrap()]);
+            }
             ["prio", value] => spec.priority = value.parse().unwrap(),
             ["ios-min", value] => wants.os_min = Some(value.parse().unwrap()),
             ["ios-max", value] => wants.os_max = Some(value.parse().unwrap()),

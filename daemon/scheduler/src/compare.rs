@@ -1,0 +1,74 @@
+//! Comparisons: jobs that are held against each other run on the very same phone and take turns between builds, so
+//! that what differs between them is the build alone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdfast_wire::id::{BuildHash, CompareName, JobId};
+
+use crate::kinds::PhoneId;
+use crate::scheduler::Scheduler;
+use crate::waiting::Slot;
+
+/// Comparisons that are remembered while none of their jobs waits or runs, at most.
+const REMEMBERED_MAX: usize = 4_096;
+
+/// What is known of every comparison.
+#[derive(Debug, Default)]
+pub(crate) struct Compares(BTreeMap<CompareName, Comparison>);
+
+#[derive(Debug, Default)]
+struct Comparison {
+    home: Option<PhoneId>,
+    last_build: Option<BuildHash>,
+    waiting: BTreeSet<JobId>,
+}
+
+impl Compares {
+    pub(crate) fn wait(&mut self, name: &CompareName, job: JobId) {
+        if self.0.len() >= REMEMBERED_MAX && !self.0.contains_key(name) {
+            self.0.retain(|_, comparison| !comparison.waiting.is_empty());
+        }
+        self.0.entry(name.clone()).or_default().waiting.insert(job);
+    }
+
+    pub(crate) fn leave(&mut self, name: &CompareName, job: JobId) {
+        if let Some(comparison) = self.0.get_mut(name) {
+            comparison.waiting.remove(&job);
+        }
+    }
+
+    /// A job of the comparison begins on a phone: the others follow it there.
+    pub(crate) fn begin(&mut self, name: &CompareName, phone: PhoneId, build: BuildHash) {
+        let comparison = self.0.entry(name.clone()).or_default();
+        (comparison.home, comparison.last_build) = (Some(phone), Some(build));
+    }
+
+    /// Where jobs of the comparison run.
+    pub(crate) fn home(&self, name: &CompareName) -> Option<PhoneId> {
+        self.0.get(name)?.home
+    }
+}
+
+impl Scheduler {
+    /// A waiting job of the same comparison and urgency with another build than the one that ran last.
+    pub(crate) fn other_build(&self, phone: PhoneId, name: &CompareName, first: &Slot) -> Option<JobId> {
+        let comparison = self.compares.0.get(name)?;
+        let last = comparison.last_build?;
+        if first.record.spec.build.hash != last {
+            return None;
+        }
+        let own = self.own_place(first);
+        let others = comparison.waiting.iter().filter_map(|job| self.jobs.get(*job));
+        let mut fitting = others.filter(|slot| {
+            let lane = &self.lanes.list[slot.lane];
+            let kind = self.phones[phone].kind;
+            slot.record.spec.build.hash != last
+                && slot.record.spec.phones == 1
+                && self.own_place(slot).is_as_urgent_as(own)
+                && lane.shut == crate::lanes::Shut::default()
+                && (lane.native.has(kind) || lane.lent.has(kind))
+                && self.accepts(slot, phone)
+        });
+        fitting.next().map(|slot| slot.record.id)
+    }
+}

@@ -1,0 +1,117 @@
+//! Jobs that need several phones at once. Phones that come free are kept for the first such job in the order of
+//! service until it has enough; a job that goes before it may still take them. There is one order for all jobs, so no
+//! two of them can wait for each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use holdfast_wire::id::JobId;
+
+use crate::fleet::Touch;
+use crate::kinds::PhoneId;
+use crate::scheduler::Scheduler;
+use crate::waiting::Slot;
+
+/// The phones that are kept for each job.
+pub(crate) type Gangs = BTreeMap<JobId, BTreeSet<PhoneId>>;
+
+impl Scheduler {
+    /// Begins a job of several phones when enough are free, and else keeps for it those that are.
+    pub(crate) fn seat_gang(&mut self, job: JobId) {
+        let Some(slot) = self.jobs.get(job).filter(|slot| slot.is_waiting) else { return };
+        let lane = &self.lanes.list[slot.lane];
+        let wanted = usize::from(slot.record.spec.phones);
+        let mut seats: Vec<PhoneId> = self.gangs.get(&job).into_iter().flatten().copied().collect();
+        // What others want least comes first, as for every job.
+        let mut kinds: Vec<usize> = lane.native.both(&self.kinds.with_free).collect();
+        kinds.sort_by_key(|kind| self.kinds.list[*kind].native.count());
+        kinds.extend(lane.lent.both(&self.kinds.with_free));
+        let free =
+            kinds.iter().flat_map(|kind| self.kinds.list[*kind].free.iter().map(|(_, _, phone)| *phone));
+        let free: Vec<PhoneId> = free.filter(|phone| self.accepts(slot, *phone)).collect();
+        let missing = wanted.saturating_sub(seats.len());
+        seats.extend(free.into_iter().take(missing));
+        if seats.len() < wanted {
+            let place = self.own_place(slot);
+            let missing = wanted - seats.len();
+            seats.extend(self.gathered_behind(slot, place).into_iter().take(missing));
+        }
+        if seats.len() == wanted {
+            self.ungather(job);
+            for phone in &seats {
+                self.take_from_gang(*phone);
+            }
+            self.grant(job, &seats);
+            return;
+        }
+        for phone in seats {
+            if self.phones[phone].gathered != Some(job) {
+                self.take_from_gang(phone);
+                self.phones[phone].gathered = Some(job);
+                self.gangs.entry(job).or_default().insert(phone);
+                self.changed(phone, Touch::Shown);
+            }
+        }
+    }
+
+    /// Phones kept for jobs that go behind this one and that it could use.
+    fn gathered_behind(&self, slot: &Slot, place: crate::place::Place) -> Vec<PhoneId> {
+        let lane = &self.lanes.list[slot.lane];
+        let behind = self.gangs.iter().filter(|(job, _)| {
+            self.jobs.get(**job).is_some_and(|other| {
+                let counted = self.lanes.list[other.lane].counted(self.own_place(other));
+                counted > lane.counted(place)
+            })
+        });
+        let phones = behind.flat_map(|(_, phones)| phones.iter().copied());
+        let fits = |phone: &PhoneId| {
+            let kind = self.phones[*phone].kind;
+            (lane.native.has(kind) || lane.lent.has(kind)) && self.accepts(slot, *phone)
+        };
+        phones.filter(fits).collect()
+    }
+
+    /// A phone that is kept for a job of several phones which goes behind this one.
+    pub(crate) fn choose_gathered(&self, slot: &Slot) -> Option<PhoneId> {
+        if self.gangs.is_empty() {
+            return None;
+        }
+        self.gathered_behind(slot, self.own_place(slot)).first().copied()
+    }
+
+    /// Nothing is kept for the job any longer.
+    pub(crate) fn ungather(&mut self, job: JobId) {
+        for phone in self.gangs.remove(&job).unwrap_or_default() {
+            self.phones[phone].gathered = None;
+            self.changed(phone, Touch::Shown);
+        }
+    }
+
+    /// The phone is kept for nobody any longer.
+    pub(crate) fn take_from_gang(&mut self, phone: PhoneId) {
+        let Some(job) = self.phones[phone].gathered.take() else { return };
+        if let Some(phones) = self.gangs.get_mut(&job) {
+            phones.remove(&phone);
+            if phones.is_empty() {
+                self.gangs.remove(&job);
+            }
+        }
+    }
+
+    /// The number of phones that work has changed: a job that needs more than there are waits without keeping any.
+    pub(crate) fn judge_gangs(&mut self) {
+        if self.gang_lanes.is_empty() {
+            return;
+        }
+        for lane in self.gang_lanes.clone() {
+            if self.lanes.list[lane].key.phones > 1 && self.judge_lane(lane) {
+                self.turn.lanes.push(lane);
+            }
+        }
+        let hopeless =
+            |job: &&JobId| self.jobs.get(**job).is_some_and(|slot| self.lanes.list[slot.lane].shut.phones);
+        let hopeless: Vec<JobId> = self.gangs.keys().filter(hopeless).copied().collect();
+        for job in hopeless {
+            self.ungather(job);
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! A brain from what was recorded: the same farm as before, and every phone told again what it has to obey.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use holdfast_wire::id::{AttemptId, JobId, Udid};
+use holdfast_wire::job::JobState;
+use holdfast_wire::time::Time;
+
+use crate::compare::Compares;
+use crate::decision::Decision;
+use crate::fleet::Phone;
+use crate::kinds::Kinds;
+use crate::lanes::Lanes;
+use crate::pace::Paces;
+use crate::policy::Policy;
+use crate::record::{Ended, Hold, HoldPhase, JobRecord, PhoneRecord, Record};
+use crate::retry::running;
+use crate::rules::by_class;
+use crate::scheduler::{Scheduler, Turn};
+use crate::shares::{Shares, day_of};
+use crate::table::Table;
+use crate::timers::{Timer, Timers};
+
+/// Why the records of a store make no farm.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RestoreError {
+    /// A phone is held by an attempt whose job is not there or does not say so.
+    #[error(
+        "phone {phone} is held by {attempt}, but its job does not run there; restore the store from an export"
+    )]
+    Hold {
+        /// The phone.
+        phone: Udid,
+        /// The attempt.
+        attempt: AttemptId,
+    },
+    /// A job runs on a phone that is not held by it.
+    #[error("job {job} runs on phone {phone}, which is not held by it; restore the store from an export")]
+    Running {
+        /// The job.
+        job: JobId,
+        /// The phone.
+        phone: Udid,
+    },
+}
+
+impl Scheduler {
+    /// The brain of a farm whose durable records are these. The decisions tell every phone again what it has
+    /// to obey. Racks that were there get the time of a silent rack to come back.
+    ///
+    /// # Errors
+    /// The records contradict each other.
+    pub fn restore(
+        policy: Policy,
+        now: Time,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<(Self, Vec<Decision>), RestoreError> {
+        let mut brain = Self::empty(policy, now);
+        let mut jobs = Vec::new();
+        for record in records {
+            match record {
+                Record::Job(job) => {
+                    brain.next_job = brain.next_job.max(JobId(job.id.0 + 1));
+                    jobs.push(job);
+                }
+                Record::Phone(phone) => brain.remember_phone(phone),
+                Record::Owner(used) => {
+                    let owner = brain.shares.id(Some(&used.owner), &brain.policy);
+                    let share = &mut brain.shares.list[owner];
+                    if used.day == day_of(now) {
+                        (share.day, share.used_ms) = (used.day, used.used_ms);
+                    }
+                }
+            }
+        }
+        brain.sort_anew();
+        brain.remember_jobs(jobs);
+        brain.check_holds()?;
+        for id in 0..brain.phones.len() {
+            // What runs on it decides how it may be taken.
+            brain.settle(id);
+            brain.phones[id].touch = crate::fleet::Touch::Nothing;
+        }
+        // Nobody has been heard yet, so there is nobody to give work to; and readers look at everything anyway.
+        brain.turn = Turn::default();
+        let orders: Vec<Decision> = brain.by_udid.values().map(|id| brain.order(*id)).collect();
+        for phone in &mut brain.phones {
+            phone.is_fresh = false;
+        }
+        let mut out = orders;
+        if let Some(at) = brain.timers.next() {
+            brain.woken_at = Some(at);
+            out.push(Decision::WakeAt(at));
+        }
+        Ok((brain, out))
+    }
+
+    fn empty(policy: Policy, now: Time) -> Self {
+        let (rules, ranks) = by_class(&policy);
+        Self {
+            rules,
+            ranks,
+            demands: Vec::new(),
+            windows: BTreeMap::new(),
+            now,
+            jobs: Table::default(),
+            lanes: Lanes::default(),
+            gang_lanes: BTreeSet::new(),
+            kinds: Kinds::default(),
+            phones: Vec::new(),
+            by_udid: BTreeMap::new(),
+            racks: Vec::new(),
+            by_rack: BTreeMap::new(),
+            shares: Shares::new(&policy),
+            compares: Compares::default(),
+            gangs: BTreeMap::new(),
+            free_builds: BTreeMap::new(),
+            tested: BTreeMap::new(),
+            paces: Paces::default(),
+            ages: BTreeMap::new(),
+            timers: Timers::default(),
+            turn: Turn::default(),
+            next_job: JobId(1),
+            woken_at: None,
+            policy,
+        }
+    }
+
+    fn remember_phone(&mut self, mut record: PhoneRecord) {
+        let now = self.now;
+        // The rack may have ended the attempt in the meantime; let it say so first.
+        if let Some(Hold {
+            phase: HoldPhase::Active { deadline } | HoldPhase::Yielding { deadline, .. },
+            ..
+        }) = &mut record.hold
+        {
+            *deadline = (*deadline).max(now.after(self.policy.rack_silent_after));
+        }
+        let number = self.rack(&record.rack.clone());
+        let id = self.phones.len();
+        self.racks[number].phones.insert(id);
+        if record.hold.as_ref().is_some_and(|hold| hold.phase == HoldPhase::Releasing) {
+            self.racks[number].releasing.insert(id);
+        }
+        if let Some(until) = record.quarantine.as_ref().and_then(|why| why.until) {
+            self.timers.set(until, Timer::Parole(id));
+        }
+        if let Some(until) = record.taken.as_ref().and_then(|taken| taken.until) {
+            self.timers.set(until, Timer::Return(id));
+        }
+        self.by_udid.insert(record.facts.udid.clone(), id);
+        self.phones.push(Phone::new(record, number, now));
+    }
+
+    fn remember_jobs(&mut self, mut jobs: Vec<JobRecord>) {
+        jobs.sort_unstable_by_key(|job| job.id);
+        for job in jobs {
+            let (id, is_over) = (job.id, matches!(job.state, JobState::Ended { .. }));
+            self.remember_attempts(&job);
+            if is_over {
+                continue;
+            }
+            let is_waiting = job.state == JobState::Queued;
+            let slot = self.slot(Arc::new(job));
+            let (owner, usual_ms) = (slot.owner, slot.usual_ms);
+            let running = running(&slot.record).count();
+            self.jobs.insert(id, slot);
+            if is_waiting {
+                self.wait(id);
+            } else {
+                self.charge_begin(owner, running, usual_ms);
+            }
+        }
+        self.note_ages();
+    }
+
+    /// What the attempts of a job tell about phones and paces.
+    fn remember_attempts(&mut self, job: &JobRecord) {
+        for attempt in &job.attempts {
+            let Some(phone) = self.by_udid.get(&attempt.phone).copied() else { continue };
+            if let Some(name) = &job.spec.compare {
+                self.compares.begin(name, phone, job.spec.build.hash);
+            }
+            if let Some(Ended { at, .. }) = &attempt.ended {
+                let seat = &mut self.phones[phone];
+                seat.last_used = seat.last_used.max(*at);
+            }
+        }
+    }
+
+    /// Holds and running jobs must say the same.
+    fn check_holds(&self) -> Result<(), RestoreError> {
+        for phone in &self.phones {
+            let Some(hold) = phone.counting() else { continue };
+            let attempt = hold.attempt;
+            let runs = self.jobs.get(attempt.job).is_some_and(|slot| {
+                running(&slot.record).any(|number| number == attempt.number)
+                    && phone_of(&slot.record, attempt.number) == Some(phone.udid())
+            });
+            if !runs {
+                return Err(RestoreError::Hold { phone: phone.udid().clone(), attempt });
+            }
+        }
+        for (job, slot) in self.jobs.iter() {
+            for number in running(&slot.record) {
+                let Some(udid) = phone_of(&slot.record, number) else { continue };
+                let attempt = AttemptId { job, number };
+                let held = self.by_udid.get(udid).and_then(|id| self.phones[*id].counting());
+                if held.is_none_or(|hold| hold.attempt != attempt) {
+                    return Err(RestoreError::Running { job, phone: udid.clone() });
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn phone_of(job: &JobRecord, number: u32) -> Option<&Udid> {
+    let place = usize::try_from(number).ok()?.checked_sub(1)?;
+    job.attempts.get(place).map(|attempt| &attempt.phone)
+}

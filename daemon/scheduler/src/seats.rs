@@ -1,0 +1,216 @@
+//! Keeps the notes about a phone true to what the phone is: its kind, whether it is free, whether the work on it gives
+//! way. Whoever changes a phone says so here, and here alone.
+
+use std::cmp::Reverse;
+
+use holdfast_wire::phone::Readiness;
+use holdfast_wire::requirement::Place as Whereabouts;
+use holdfast_wire::sync::YieldWhen;
+use holdfast_wire::time::Time;
+
+use crate::fleet::{Changed, Noted, Phone, Presence, Touch};
+use crate::kinds::{KindId, KindKey, PhoneId};
+use crate::record::HoldPhase;
+use crate::scheduler::Scheduler;
+use crate::timers::Timer;
+
+/// A phone's wear counts in hours: phones that have worked about as long are alike.
+const WEAR_MS: u64 = 3_600_000;
+
+impl Scheduler {
+    /// A phone has changed: it is told of at the end of the turn, and the notes about it are made true.
+    pub(crate) fn changed(&mut self, id: PhoneId, touch: Touch) {
+        self.touch(id, touch);
+        self.settle(id);
+    }
+
+    pub(crate) fn touch(&mut self, id: PhoneId, touch: Touch) {
+        let phone = &mut self.phones[id];
+        if phone.touch == Touch::Nothing {
+            self.turn.touched.push(id);
+        }
+        phone.touch = phone.touch.max(touch);
+    }
+
+    /// Finds out anew what is true of a phone.
+    pub(crate) fn look_at(&mut self, id: PhoneId, changed: Changed) {
+        let phone = &self.phones[id];
+        let record = &phone.record;
+        let pool = self.policy.pool_of(&record.rack, &record.facts).map(|pool| &pool.name);
+        let place = Whereabouts { facts: &record.facts, rack: &record.rack, pool };
+        let truth = match changed {
+            Changed::Lasting => self.kinds.truth(&place),
+            Changed::Passing => self.kinds.truth_after_change(&phone.truth, &place),
+        };
+        let pool = pool.and_then(|name| self.policy.pools.iter().position(|pool| pool.name == *name));
+        let phone = &mut self.phones[id];
+        (phone.truth, phone.pool) = (truth, pool);
+    }
+
+    /// Makes the notes about a phone true to what it is.
+    pub(crate) fn settle(&mut self, id: PhoneId) {
+        let kind = self.kind_of(id);
+        let noted = self.noted_as(id);
+        let phone = &mut self.phones[id];
+        let (old_kind, old) = (phone.kind, phone.noted);
+        let was_member = phone.is_member;
+        phone.is_member = true;
+        if old_kind == kind && old == noted && was_member {
+            return;
+        }
+        (phone.kind, phone.noted) = (kind, noted);
+        let build = phone.record.last_build;
+        let fresh = noted.free.is_some() && (old.free.is_none() || old_kind != kind);
+        if fresh && !phone.is_fresh {
+            phone.is_fresh = true;
+            self.turn.phones.push(id);
+        }
+        if was_member {
+            self.unnote(id, old_kind, old);
+        }
+        if old_kind != kind || !was_member {
+            if let Some(left) = self.kinds.list.get_mut(old_kind) {
+                left.members.remove(&id);
+            }
+            self.kinds.list[kind].members.insert(id);
+        }
+        if let (Some(key), Some(build)) = (noted.free, build) {
+            self.free_builds.entry(build).or_default().insert(key);
+        }
+        self.note(id, kind, noted);
+        if (old.working && !noted.working) || old_kind != kind {
+            // Whoever counted on this phone may have to make do with another.
+            self.turn.recheck = true;
+        }
+        if old.working != noted.working || old_kind != kind {
+            self.judge_gangs();
+        }
+    }
+
+    fn kind_of(&mut self, id: PhoneId) -> KindId {
+        let phone = &self.phones[id];
+        if let Some(kind) = self.kinds.list.get(phone.kind)
+            && kind.key.pool == phone.pool
+            && kind.key.facts == phone.truth
+        {
+            return phone.kind;
+        }
+        let (kind, is_new) = self.kinds.find_or_add(KindKey { pool: phone.pool, facts: phone.truth.clone() });
+        if is_new {
+            for lane in 0..self.lanes.list.len() {
+                self.hold_against(lane, kind);
+            }
+        }
+        kind
+    }
+
+    /// How the phone should be noted.
+    fn noted_as(&mut self, id: PhoneId) -> Noted {
+        let phone = &self.phones[id];
+        let record = &phone.record;
+        let heard = self.racks[phone.rack].presence == Presence::Heard;
+        let in_pool = phone.pool.is_some();
+        let free = in_pool && phone.gathered.is_none() && self.may_work(phone);
+        let mut noted = Noted {
+            free: free.then(|| (record.busy_ms / WEAR_MS, phone.last_used.as_unix_ms(), id)),
+            ..Noted::default()
+        };
+        let deadline = match record.hold.as_ref().map(|hold| hold.phase) {
+            Some(HoldPhase::Active { deadline }) => {
+                noted.busy = heard;
+                (noted.victim, noted.lent_out) = self.victim(phone, id);
+                Some(deadline)
+            }
+            Some(HoldPhase::Yielding { deadline, when }) => {
+                noted.busy = heard;
+                noted.yielding = when == YieldWhen::CaseDone;
+                Some(deadline)
+            }
+            Some(HoldPhase::Releasing) | None => None,
+        };
+        noted.working = heard
+            && in_pool
+            && (noted.busy
+                || (record.hold.is_some() && phone.readiness != Readiness::Offline)
+                || self.may_work(phone));
+        self.set_deadline(id, deadline);
+        noted
+    }
+
+    /// How the phone may be taken from the work on it: as work that gives way, or as one that is only lent.
+    fn victim(
+        &self,
+        phone: &Phone,
+        id: PhoneId,
+    ) -> (Option<crate::kinds::VictimKey>, Option<crate::kinds::VictimKey>) {
+        let Some(hold) = phone.counting() else { return (None, None) };
+        let Some(job) = self.jobs.get(hold.attempt.job).map(|slot| &slot.record) else { return (None, None) };
+        // Of several phones that one job holds together none is worth taking.
+        if job.spec.phones > 1 {
+            return (None, None);
+        }
+        let since = job.attempts.last().map_or(0, |attempt| attempt.leased_at.as_unix_ms());
+        let key = (Reverse(self.ranks[job.spec.class as usize]), job.yielded, Reverse(since), id);
+        let pool = phone.pool.and_then(|pool| self.policy.pools.get(pool));
+        let is_lent = job.spec.requirements.pool.is_none()
+            && pool.is_some_and(|pool| !pool.serves.contains(&job.spec.class));
+        let gives_way = self.rule(job.spec.class).preemptible;
+        (gives_way.then_some(key), is_lent.then_some(key))
+    }
+
+    fn set_deadline(&mut self, id: PhoneId, deadline: Option<Time>) {
+        let phone = &mut self.phones[id];
+        if phone.deadline == deadline {
+            return;
+        }
+        if let Some(before) = phone.deadline {
+            self.timers.unset(before, Timer::Deadline(id));
+        }
+        phone.deadline = deadline;
+        if let Some(deadline) = deadline {
+            self.timers.set(deadline, Timer::Deadline(id));
+        }
+    }
+
+    fn unnote(&mut self, id: PhoneId, kind_id: KindId, noted: Noted) {
+        let kind = &mut self.kinds.list[kind_id];
+        if let Some(key) = noted.free {
+            kind.free.remove(&key);
+            let build = self.phones[id].freed_build.take();
+            if let Some(build) = build
+                && let Some(keys) = self.free_builds.get_mut(&build)
+            {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    self.free_builds.remove(&build);
+                }
+            }
+        }
+        if let Some(key) = noted.victim {
+            kind.victims.remove(&key);
+        }
+        if let Some(key) = noted.lent_out {
+            kind.lent_out.remove(&key);
+        }
+        kind.yielding.remove(&id);
+        kind.working -= u32::from(noted.working);
+        kind.busy -= u32::from(noted.busy);
+        self.kinds.note(kind_id);
+    }
+
+    fn note(&mut self, id: PhoneId, kind_id: KindId, noted: Noted) {
+        let kind = &mut self.kinds.list[kind_id];
+        kind.free.extend(noted.free);
+        kind.victims.extend(noted.victim);
+        kind.lent_out.extend(noted.lent_out);
+        if noted.yielding {
+            kind.yielding.insert(id);
+        }
+        kind.working += u32::from(noted.working);
+        kind.busy += u32::from(noted.busy);
+        self.kinds.note(kind_id);
+        if let (Some(_), Some(build)) = (noted.free, self.phones[id].record.last_build) {
+            self.phones[id].freed_build = Some(build);
+        }
+    }
+}
