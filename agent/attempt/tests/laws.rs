@@ -180,7 +180,8 @@ fn run_out(attempt: &mut Attempt, judge: &mut Judge, now: &mut Time) -> Result<(
 
 /// How long a phone that has stopped to answer may hold up one that was told to yield.
 fn patience(settings: &Settings, when: YieldWhen, launch_ms: u64, stay_ms: u64) -> Duration {
-    let clean = settings.delete * u32::from(FILES) * 2 + settings.kill;
+    // One delete without an answer is enough to give up the others.
+    let clean = settings.delete + settings.kill;
     match when {
         YieldWhen::AtOnce => settings.quick_collect + clean,
         YieldWhen::CaseDone => {

@@ -117,6 +117,26 @@ fn a_yield_at_once_overtakes_one_that_waits_for_the_case_or_for_the_daemon() {
 }
 
 #[test]
+fn a_yield_at_once_cuts_short_what_is_collected_and_blames_nobody_for_it() {
+    check(
+        Play::new(1).with_build_on_phone(),
+        "
+        begin                -> check
+        checked              -> list
+        listed               -> launch 30000
+        launched 100         -> watch 100 3000
+        alive                -> kill 100
+        killed               -> list
+        listed a.ips b.ips   -> pull a.ips
+        yield at-once        ->
+        +9999                ->
+        +1                   -> kill-app
+        killed               -> finish passed, clean, crashes=, launches=stayed
+        ",
+    );
+}
+
+#[test]
 fn a_yield_before_the_first_case_waits_for_nothing() {
     for before in ["", "checked -> list", "checked -> list \n listed -> fetch"] {
         for when in ["case-done", "at-once"] {
