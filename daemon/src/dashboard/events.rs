@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use super::assets::version;
 use super::part::{Part, changed, digest, find};
 use super::picture::{Pictures, Unreadable};
-use super::{farm_page, job_page, phone_page};
+use super::{farm_page, job_page, phone_page, queue_page};
 
 /// Pages are brought up to date at most four times a second: faster is a flicker, and costs on both sides.
 const TURN_GAP: Duration = Duration::from_millis(250);
@@ -41,6 +41,8 @@ const LOOK_LIMIT: Duration = Duration::from_secs(10);
 pub enum View {
     /// The first page.
     Farm,
+    /// The page of the queue.
+    Queue,
     /// The page of a job.
     Job(JobId),
     /// The page of a phone.
@@ -63,6 +65,10 @@ impl View {
         let now = picture.now;
         let both = match self {
             Self::Farm => Some((farm_page::parts(&picture, now), farm_page::parts(&picture, rest))),
+            Self::Queue => {
+                let page = pictures.queue().await?;
+                Some((queue_page::parts(&page, now), queue_page::parts(&page, rest)))
+            }
             Self::Job(id) => pictures
                 .job(*id)
                 .await?

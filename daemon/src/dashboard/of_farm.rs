@@ -3,11 +3,14 @@
 use std::collections::BTreeSet;
 
 use holdfast_wire::api::{CrashView, JobView, PhoneView};
-use holdfast_wire::id::{CrashId, JobId, Udid};
-use holdfast_wire::job::JobState;
+use holdfast_wire::id::{AttemptId, CrashId, JobId, Udid};
+use holdfast_wire::job::{JobClass, JobState};
+use holdfast_wire::outcome::AttemptEnd;
+use holdfast_wire::time::Time;
 use tokio::sync::watch;
 
-use super::picture::{CrashPage, JobPage, PhonePage, Picture, Pictures, Unreadable};
+use super::picture::{CrashPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable};
+use super::queue_page::HOURS_BACK;
 use crate::farm::Ask;
 use crate::http::jobs::{Detail, view};
 use crate::http::state::App;
@@ -44,6 +47,14 @@ impl Pictures for App {
 
     fn follow(&self) -> watch::Receiver<Self::Shown> {
         self.farm.follow()
+    }
+
+    async fn queue(&self) -> Result<QueuePage, Unreadable> {
+        let queue = crate::http::queue::view(self, &JobClass::ALL);
+        let snapshot = self.farm.snapshot();
+        let since = Time::from_unix_ms(queue.at.as_unix_ms() - i64::from(HOURS_BACK) * 3_600_000);
+        let phones = snapshot.phones().collect();
+        Ok(QueuePage { spans: spans(&snapshot, since), phones, owners: Vec::new(), queue })
     }
 
     async fn job(&self, id: JobId) -> Result<Option<JobPage>, Unreadable> {
@@ -94,6 +105,33 @@ impl Pictures for App {
 
 fn unreadable(words: String) -> Unreadable {
     Unreadable(words.into())
+}
+
+/// What phones ran since then: what runs, and what has ended and is still remembered.
+fn spans(snapshot: &Snapshot, since: Time) -> Vec<Span> {
+    let ended = snapshot.ended.iter().take_while(|(at, _)| at.0 >= since).map(|(_, id)| id);
+    let jobs =
+        snapshot.running.iter().chain(ended.take(LOOKED_THROUGH_MAX)).filter_map(|id| snapshot.jobs.get(id));
+    let spans = jobs.flat_map(|job| {
+        job.attempts.iter().zip(1..).map(|(attempt, number)| Span {
+            phone: attempt.phone.clone(),
+            attempt: AttemptId { job: job.id, number },
+            class: job.spec.class,
+            from: attempt.leased_at,
+            to: attempt.ended.as_ref().map(|ended| ended.at),
+            how: attempt.ended.as_ref().map(|ended| how(&ended.end)).unwrap_or_default().to_owned(),
+        })
+    });
+    spans.filter(|span| span.to.is_none_or(|to| to >= since)).collect()
+}
+
+fn how(end: &AttemptEnd) -> &'static str {
+    match end {
+        AttemptEnd::Passed => "passed",
+        AttemptEnd::Failed { .. } => "failed",
+        AttemptEnd::Revoked => "revoked",
+        AttemptEnd::Yielded { .. } => "gave the phone up",
+    }
 }
 
 /// A job without what its cases showed.

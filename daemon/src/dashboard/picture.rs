@@ -1,9 +1,11 @@
 //! What pages are made of, and the trait through which they get it. How it is read from the farm is not here.
 
 use holdfast_crash::Report;
-use holdfast_wire::api::{CrashView, Explanation, JobView, PhoneView, RackView};
-use holdfast_wire::id::{CrashId, JobId, Udid};
+use holdfast_wire::api::{CrashView, Explanation, JobView, PhoneView, QueueView, RackView};
+use holdfast_wire::id::{AttemptId, CrashId, JobId, Udid};
+use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
+use holdfast_wire::views::OwnerView;
 use tokio::sync::watch;
 
 /// Everything the first page shows.
@@ -60,6 +62,36 @@ pub struct CrashPage {
     pub phone: Option<PhoneView>,
 }
 
+/// Everything the page of the queue shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueuePage {
+    /// What waits and what runs, by class; ages are counted from when this was so.
+    pub queue: QueueView,
+    /// Every phone, by rack and slot.
+    pub phones: Vec<PhoneView>,
+    /// What phones ran in the last [hours](super::queue_page::HOURS_BACK), what runs now included, in any order.
+    pub spans: Vec<Span>,
+    /// Owners with their limits and what they use of them.
+    pub owners: Vec<OwnerView>,
+}
+
+/// A span of time in which an attempt had a phone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Span {
+    /// The phone.
+    pub phone: Udid,
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Its job's class.
+    pub class: JobClass,
+    /// When it was given the phone.
+    pub from: Time,
+    /// When that was over; none while it runs.
+    pub to: Option<Time>,
+    /// How it ended, in a word.
+    pub how: String,
+}
+
 /// A page cannot be made, because what it shows cannot be read now.
 #[derive(Debug, thiserror::Error)]
 #[error("what this page shows cannot be read now; try again, and look into the daemon's log if it stays so")]
@@ -75,6 +107,12 @@ pub trait Pictures: Send + Sync + 'static {
 
     /// Wakes whenever a page may look different.
     fn follow(&self) -> watch::Receiver<Self::Shown>;
+
+    /// The queue, and what phones ran of late.
+    ///
+    /// # Errors
+    /// What waits cannot be explained now.
+    fn queue(&self) -> impl Future<Output = Result<QueuePage, Unreadable>> + Send;
 
     /// One job; none when there is no such job.
     ///

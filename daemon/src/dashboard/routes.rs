@@ -20,7 +20,7 @@ use super::events::{View, stream};
 use super::picture::{Pictures, Unreadable};
 use super::shell::{Frame, still};
 use super::words::shown;
-use super::{crash_page, farm_page, job_page, phone_page};
+use super::{crash_page, farm_page, job_page, phone_page, queue_page};
 
 /// Pages that may be open at once: every wall and every desk of a large team.
 const READERS_MAX: usize = 256;
@@ -55,6 +55,7 @@ where
     });
     files
         .route("/", get(farm::<P>))
+        .route("/queue", get(queue::<P>))
         .route("/jobs/{id}", get(job::<P>))
         .route("/phones/{udid}", get(phone::<P>))
         .route("/crashes/{id}", get(crash::<P>))
@@ -100,6 +101,13 @@ fn file(asset: Asset, asked: &Version, headers: &HeaderMap) -> Response {
 
 async fn farm<P: Pictures>(State(shared): State<Shared<P>>) -> Markup {
     farm_page::render_page(&shared.pictures.picture())
+}
+
+async fn queue<P: Pictures>(State(shared): State<Shared<P>>) -> Response {
+    match shared.pictures.queue().await {
+        Ok(page) => queue_page::render(&page).into_response(),
+        Err(error) => unreadable(&*shared.pictures, &error),
+    }
 }
 
 async fn job<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<String>) -> Response {
@@ -152,11 +160,20 @@ fn message<P: Pictures>(pictures: &P, title: &str, words: &str) -> Markup {
     )
 }
 
+/// A page that is about no one thing.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Named {
+    Farm,
+    Queue,
+}
+
 /// Which page asks, and what it has seen.
 #[derive(Debug, Deserialize)]
 struct Asked {
     job: Option<JobId>,
     phone: Option<Udid>,
+    view: Option<Named>,
     seen: Option<String>,
 }
 
@@ -165,10 +182,11 @@ async fn events<P: Pictures>(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Response {
-    let view = match (asked.job, asked.phone) {
-        (Some(job), _) => View::Job(job),
-        (None, Some(udid)) => View::Phone(udid),
-        (None, None) => View::Farm,
+    let view = match (asked.job, asked.phone, asked.view) {
+        (Some(job), _, _) => View::Job(job),
+        (None, Some(udid), _) => View::Phone(udid),
+        (None, None, Some(Named::Queue)) => View::Queue,
+        (None, None, Some(Named::Farm) | None) => View::Farm,
     };
     let Ok(place) = shared.readers.clone().try_acquire_owned() else {
         let words = "too many pages are open; close some, or wait: this one tries again by itself";

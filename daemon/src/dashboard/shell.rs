@@ -55,6 +55,11 @@ fn document(frame: Frame<'_>, stream: Option<(&str, String)>, content: Markup) -
                         img src=(ICON.address()) alt="" width="28" height="28";
                         "Holdfast"
                     }
+                    nav.pages aria-label="Pages" {
+                        @for (address, name) in [("/", "Farm"), ("/queue", "Queue")] {
+                            a href=(address) aria-current=[(frame.title == name).then_some("page")] { (name) }
+                        }
+                    }
                     @if frame.simulated {
                         span.simulated title="Phones of this farm are simulated; no real phone runs these jobs" {
                             "simulated phones"

@@ -3,7 +3,7 @@
 //! | module | serves |
 //! |---|---|
 //! | [`agents`] | `/agent/v1/…`: what agents say and fetch |
-//! | [`builds`], [`jobs`], [`phones`], [`racks`], [`crashes`], [`cases`] | `/api/v1/…` |
+//! | [`builds`], [`jobs`], [`queue`], [`phones`], [`racks`], [`crashes`], [`cases`] | `/api/v1/…` |
 //! | [`changes`] | the change stream |
 //! | [`health`] | whether the daemon is well, and its metrics |
 //! | [`problem`] | how a refusal looks |
@@ -20,6 +20,7 @@ pub mod jobs;
 pub mod lists;
 pub mod phones;
 pub mod problem;
+pub mod queue;
 pub mod racks;
 pub mod router;
 pub mod state;

@@ -15,7 +15,7 @@ use utoipa_axum::routes;
 
 use super::problem::Refusal;
 use super::state::App;
-use super::{agents, builds, cases, changes, crashes, health, jobs, phones, racks};
+use super::{agents, builds, cases, changes, crashes, health, jobs, phones, queue, racks};
 use crate::dashboard;
 
 /// JSON bodies of people and programs, bytes: the largest job is far below.
@@ -84,6 +84,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::describe))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::explain))
+        .routes(routes!(queue::show))
         .routes(routes!(phones::list))
         .routes(routes!(phones::describe))
         .routes(routes!(phones::quarantine))

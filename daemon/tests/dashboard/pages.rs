@@ -4,7 +4,7 @@ use holdfast_wire::id::JobId;
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 use holdfastd::dashboard::{
-    CrashPage, JobPage, PhonePage, assets, crash_page, farm_page, job_page, phone_page,
+    CrashPage, JobPage, PhonePage, assets, crash_page, farm_page, job_page, phone_page, queue_page,
 };
 
 use crate::samples;
@@ -21,6 +21,49 @@ fn the_first_page_shows_racks_queue_and_crashes() {
         .map(|part| format!("== {}\n{}\n", part.id, lines(&part.html)))
         .collect();
     insta::assert_snapshot!("farm", page);
+}
+
+#[test]
+fn the_queue_shows_expected_starts_usage_and_the_last_hours() {
+    let page: String = queue_page::parts(&samples::queue_page(&samples::picture()), samples::now())
+        .iter()
+        .map(|part| format!("== {}\n{}\n", part.id, lines(&part.html)))
+        .collect();
+    insta::assert_snapshot!("queue", page);
+}
+
+#[test]
+fn a_queue_of_an_empty_farm_says_so() {
+    let empty = holdfastd::dashboard::Picture { now: samples::now(), ..Default::default() };
+    let page = holdfastd::dashboard::QueuePage { owners: vec![], ..samples::queue_page(&empty) };
+    let page = holdfastd::dashboard::QueuePage {
+        queue: holdfast_wire::api::QueueView { at: samples::now(), classes: vec![] },
+        spans: vec![],
+        ..page
+    };
+    let html = queue_page::render(&page).into_string();
+    for words in ["Nothing waits.", "No phone is known yet."] {
+        assert!(html.contains(words), "{words}");
+    }
+    assert!(
+        html.contains("<section class=\"list\" id=\"owners\" aria-labelledby=\"owners-title\" hidden"),
+        "{html}"
+    );
+}
+
+#[test]
+fn a_queue_that_only_grows_older_is_drawn_anew_every_half_minute() {
+    let resting = |seconds: i64| {
+        let mut page = samples::queue_page(&samples::picture());
+        page.queue.at = Time::from_unix_ms(page.queue.at.as_unix_ms() + seconds * 1_000);
+        queue_page::parts(&page, Time::default())
+    };
+    // What runs grows on, so only the tracks of running phones differ.
+    let (now, soon, later) = (resting(0), resting(1), resting(30));
+    let changed = holdfastd::dashboard::part::changed(&now, &soon).unwrap();
+    assert!(changed.iter().all(|id| id.starts_with("track-")), "{changed:?}");
+    let changed = holdfastd::dashboard::part::changed(&now, &later).unwrap();
+    assert!(changed.contains(&"next-J3"), "{changed:?}");
 }
 
 #[test]

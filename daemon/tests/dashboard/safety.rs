@@ -8,7 +8,7 @@ use axum::response::Response;
 use holdfast_wire::id::{JobId, Udid};
 use holdfastd::dashboard::routes::CONTENT_SECURITY_POLICY;
 use holdfastd::dashboard::{
-    CrashPage, Picture, assets, crash_page, job_page, phone_page, render_page, routes,
+    CrashPage, Picture, assets, crash_page, job_page, phone_page, queue_page, render_page, routes,
 };
 use holdfastd::dashboard::{JobPage, PhonePage};
 use tokio_util::sync::CancellationToken;
@@ -30,9 +30,10 @@ async fn text(response: Response) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn addresses() -> [String; 6] {
+fn addresses() -> [String; 7] {
     [
         "/".to_owned(),
+        "/queue".to_owned(),
         "/jobs/J11".to_owned(),
         "/jobs/J3".to_owned(),
         format!("/phones/{}", samples::udid(1)),
@@ -184,6 +185,7 @@ fn texts_from_outside_are_escaped_and_made_visible_everywhere() {
     let crash_page = CrashPage { view: crashes[0].clone(), report, phone: Some(phone) };
     let pages = [
         ("farm", render_page(&hostile())),
+        ("queue", queue_page::render(&samples::queue_page(&hostile()))),
         ("job", job_page::render(&job_page, now)),
         ("phone", phone_page::render(&phone_page, now)),
         ("crash", crash_page::render(&crash_page, now)),

@@ -7,7 +7,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use holdfast_wire::api::{
-    AttemptView, CrashView, Explanation, JobView, Obstacle, PhoneAnswer, PhoneView, ProgressView, RackView,
+    AttemptView, ClassQueue, CrashView, Eta, Explanation, JobView, Obstacle, PhoneAnswer, PhoneView,
+    ProgressView, QueueView, QueuedJob, RackView,
 };
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
@@ -17,7 +18,8 @@ use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
 use holdfast_wire::phone::{Battery, InstalledApp, Pairing, PhoneFacts, PhoneState, Storage};
 use holdfast_wire::time::Time;
-use holdfastd::dashboard::{CrashPage, JobPage, PhonePage, Picture, Pictures, Unreadable};
+use holdfast_wire::views::{LimitsFrom, OwnerView};
+use holdfastd::dashboard::{CrashPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable};
 use tokio::sync::watch;
 
 /// A report that the page of a crash shows.
@@ -348,6 +350,108 @@ pub(crate) fn explanation(job: JobId) -> Explanation {
     }
 }
 
+/// What the page of the queue shows of this picture.
+pub(crate) fn queue_page(picture: &Picture) -> QueuePage {
+    let at = picture.now;
+    let ahead = |seconds: u64| at.after(Duration::from_secs(seconds));
+    let classes = JobClass::ALL.map(|class| {
+        let of_class = |job: &&JobView| job.spec.class == class;
+        let waits = |job: &&JobView| job.state == JobState::Queued;
+        let next: Vec<QueuedJob> = picture
+            .jobs
+            .iter()
+            .filter(|job| of_class(job) && waits(job))
+            .map(|job| QueuedJob {
+                job: job.id,
+                owner: job.spec.owner.clone(),
+                priority: job.spec.priority,
+                submitted_at: job.submitted_at,
+                start_by: (class == JobClass::Custom).then(|| ahead(7_200)),
+                phones: if class == JobClass::Idle { 2 } else { 1 },
+                waiting: job.waiting.clone(),
+                eta: (class != JobClass::Custom).then(|| Eta {
+                    earliest: ahead(40 + 60 * job.id.0),
+                    likely: ahead(60 + 110 * job.id.0),
+                    latest: ahead(90 + 300 * job.id.0),
+                    confidence_percent: 90,
+                    words: "2 jobs go before it on 4 phones".to_owned(),
+                }),
+            })
+            .collect();
+        let runs = |job: &&JobView| matches!(job.state, JobState::Running { .. });
+        ClassQueue {
+            class,
+            waiting: next.len() + if class == JobClass::Idle { 1_240 } else { 0 },
+            running: picture.jobs.iter().filter(|job| of_class(job) && runs(job)).count(),
+            oldest: next.iter().map(|job| job.submitted_at).min(),
+            next,
+        }
+    });
+    QueuePage {
+        queue: QueueView { at, classes: classes.into() },
+        phones: picture.phones.clone(),
+        spans: spans(picture),
+        owners: owners(),
+    }
+}
+
+/// What phones ran: the running jobs, and every hour something of another class.
+fn spans(picture: &Picture) -> Vec<Span> {
+    let running = picture.jobs.iter().filter_map(|job| match &job.state {
+        JobState::Running { attempt, phone, .. } => Some(Span {
+            phone: phone.clone(),
+            attempt: AttemptId { job: job.id, number: *attempt },
+            class: job.spec.class,
+            from: job.attempts[0].leased_at,
+            to: None,
+            how: String::new(),
+        }),
+        JobState::Queued | JobState::Ended { .. } => None,
+    });
+    let past = (0..40_u64).map(|number| Span {
+        phone: udid(usize::try_from(number).unwrap() % 9 + 1),
+        attempt: attempt_id(100 + number, 1),
+        class: JobClass::ALL[usize::try_from(number).unwrap() * 3 % 5],
+        from: before(600 + number * 330),
+        to: Some(before(number * 330 + 70 * (number % 8))),
+        how: if number % 7 == 3 { "failed" } else { "passed" }.to_owned(),
+    });
+    running.chain(past).collect()
+}
+
+fn owners() -> Vec<OwnerView> {
+    let mira = OwnerView {
+        owner: Some("mira".parse().unwrap()),
+        weight: 2,
+        running_max: Some(8),
+        minutes_per_day: Some(600),
+        limits_from: LimitsFrom::File,
+        minutes_used_today: Some(210),
+        over_quota: false,
+        running: 2,
+        waiting: 3,
+    };
+    let over = OwnerView {
+        owner: Some("team-video".parse().unwrap()),
+        minutes_used_today: Some(612),
+        over_quota: true,
+        running: 0,
+        ..mira.clone()
+    };
+    let nobody = OwnerView {
+        owner: None,
+        weight: 1,
+        running_max: None,
+        minutes_per_day: None,
+        limits_from: LimitsFrom::Default,
+        minutes_used_today: None,
+        over_quota: false,
+        running: 0,
+        waiting: 0,
+    };
+    vec![nobody, over, mira]
+}
+
 /// A farm that can be changed by hand.
 #[derive(Debug)]
 pub(crate) struct Sample {
@@ -377,6 +481,10 @@ impl Pictures for Sample {
 
     fn follow(&self) -> watch::Receiver<u64> {
         self.number.subscribe()
+    }
+
+    async fn queue(&self) -> Result<QueuePage, Unreadable> {
+        Ok(queue_page(&self.picture()))
     }
 
     async fn job(&self, id: JobId) -> Result<Option<JobPage>, Unreadable> {

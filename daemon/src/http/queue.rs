@@ -1,0 +1,76 @@
+//! The queue by class: what waits, what runs, which jobs are next, why they wait and when they are expected to start.
+//! The order itself is the scheduler's.
+
+use axum::Json;
+use axum::extract::State;
+use holdfast_wire::api::{ClassQueue, Problem, QueueView, QueuedJob};
+use holdfast_wire::job::JobClass;
+use holdfast_wire::time::Time;
+use serde::Deserialize;
+
+use super::problem::{Query, Refusal};
+use super::state::App;
+use crate::snapshot::Snapshot;
+
+/// Waiting jobs shown of each class: what a screen shows of all five.
+const NEXT_MAX: usize = 10;
+
+/// Which part of the queue is shown.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// Only this class.
+    class: Option<JobClass>,
+}
+
+/// Shows what waits and what runs, by class, with the jobs that are next.
+#[utoipa::path(get, path = "/api/v1/queue", tag = "jobs", params(Wanted),
+    responses((status = 200, body = QueueView), (status = 422, body = Problem), (status = 503, body = Problem)))]
+pub async fn show(State(app): State<App>, Query(wanted): Query<Wanted>) -> Result<Json<QueueView>, Refusal> {
+    let classes: Vec<JobClass> = match wanted.class {
+        Some(class) => vec![class],
+        None => JobClass::ALL.to_vec(),
+    };
+    Ok(Json(view(&app, &classes)))
+}
+
+/// The queue of these classes, in this order.
+pub(crate) fn view(app: &App, classes: &[JobClass]) -> QueueView {
+    of_snapshot(&app.farm.snapshot(), app.clock.now(), classes)
+}
+
+fn of_snapshot(snapshot: &Snapshot, now: Time, classes: &[JobClass]) -> QueueView {
+    let mut view = QueueView { at: now, classes: classes.iter().map(|class| empty(*class)).collect() };
+    let of = |view: &mut QueueView, class: JobClass, change: &mut dyn FnMut(&mut ClassQueue)| {
+        if let Some(queue) = view.classes.iter_mut().find(|queue| queue.class == class) {
+            change(queue);
+        }
+    };
+    for job in snapshot.running.iter().filter_map(|id| snapshot.jobs.get(id)) {
+        of(&mut view, job.spec.class, &mut |queue| queue.running += 1);
+    }
+    for job in snapshot.queue.iter().filter_map(|id| snapshot.jobs.get(id)) {
+        of(&mut view, job.spec.class, &mut |queue| {
+            queue.waiting += 1;
+            queue.oldest = Some(queue.oldest.map_or(job.submitted_at, |oldest| oldest.min(job.submitted_at)));
+            if queue.next.len() < NEXT_MAX {
+                queue.next.push(QueuedJob {
+                    job: job.id,
+                    owner: job.spec.owner.clone(),
+                    priority: job.spec.priority,
+                    submitted_at: job.submitted_at,
+                    start_by: job.spec.start_by,
+                    phones: job.spec.phones,
+                    waiting: snapshot.waiting.get(&job.id).cloned(),
+                    eta: None,
+                });
+            }
+        });
+    }
+    view
+}
+
+fn empty(class: JobClass) -> ClassQueue {
+    ClassQueue { class, waiting: 0, running: 0, oldest: None, next: Vec::new() }
+}
