@@ -154,6 +154,30 @@ async fn a_phone_that_left_begins_nothing_that_was_staged() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_or_a_panic_begins_nothing_that_was_staged() {
+    let farm = Farm::new().await;
+    let agent = farm.agent();
+    let phone = farm.bus.plug("phone-1");
+    farm.is("phone-1", Readiness::Ready).await;
+    phone.script(&[Behave::Panic]);
+    let next = farm.daemon.staged(2, "J2.1", BUILD);
+    farm.daemon.order_with_next("phone-1", farm.daemon.run_order(1, "J1.1", 1), next);
+    assert_eq!(blame(&farm.report("J1.1").await), Some(Blame::Rack));
+    rests_after(&farm, 1).await;
+    assert_eq!(phone.count("launch"), 1, "the order that the task heard again was obeyed before");
+    phone.script(&[Behave::Linger]);
+    let next = farm.daemon.staged(4, "J4.1", BUILD);
+    farm.daemon.order_with_next("phone-1", farm.daemon.run_order(3, "J3.1", 1), next);
+    until("the launch", || (phone.running() == 1).then_some(())).await;
+    agent.phase.send_replace(holdfast_agent::rack::Phase::Draining);
+    farm.is("phone-1", Readiness::Preparing).await;
+    phone.go_on();
+    agent.drain().await;
+    assert_eq!(farm.report("J3.1").await.end, AttemptEnd::Passed);
+    assert_eq!((phone.count("launch"), farm.daemon.report("J4.1")), (2, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_attempt_that_yields_makes_way_for_what_is_staged_at_once() {
     for when in [YieldWhen::AtOnce, YieldWhen::CaseDone] {
         let farm = Farm::new().await;
