@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use holdfast_calendar::{Day, Missed, Schedule, Window};
+use holdfast_calendar::{Calendar, Day, Missed, Schedule, Window};
 use holdfast_wire::time::Time;
 
 fn at(text: &str) -> Time {
@@ -40,7 +40,8 @@ fn new_york_fires_once_where_an_hour_comes_twice() {
     // 01:00 to 02:00 on 1 November comes twice, at 05:00 and at 06:00 in UTC.
     fires("30 1 * * *", "America/New_York", before, &["2026-11-01T05:30:00Z", "2026-11-02T06:30:00Z"]);
     fires("0 2 * * *", "America/New_York", before, &["2026-11-01T07:00:00Z", "2026-11-02T07:00:00Z"]);
-    // Asked in the midst of the second round, what was due in the first is over.
+    // Asked in the midst of the second round, what was due in the first is over; 02:00 is not.
+    fires("0,30 1,2 * * *", "America/New_York", "2026-11-01T06:10:00Z", &["2026-11-01T07:00:00Z"]);
     fires("30 1 * * *", "America/New_York", "2026-11-01T06:10:00Z", &["2026-11-02T06:30:00Z"]);
     fires(
         "* 1 * * *",
@@ -212,4 +213,28 @@ fn days_left_out_do_not_open_a_window() {
             &["2026-12-24T22:00:00Z", "2026-12-25T06:00:00Z", "2026-12-26T22:00:00Z", "2026-12-27T06:00:00Z"],
         );
     }
+}
+
+#[test]
+fn a_run_of_firings_ends_where_an_hour_comes_twice() {
+    // Every half hour until 01:30; the second round of that hour has no firings, the next is at 02:00.
+    let schedule = Schedule::parse("*/30 0-3 * * *", "America/New_York").unwrap();
+    let window = Window::new(schedule, Duration::from_secs(1_800), []).unwrap();
+    changes(
+        &window,
+        "2026-10-31T12:00:00Z",
+        &["2026-11-01T04:00:00Z", "2026-11-01T06:00:00Z", "2026-11-01T07:00:00Z", "2026-11-01T09:00:00Z"],
+    );
+}
+
+#[test]
+fn a_day_that_has_begun_does_not_end_by_setting_the_clock_back() {
+    // In Saint John's the clock went from 00:01 on 29 October 2006 back to 23:01, at 02:31 UTC.
+    let always = Window::by_clock("00:00-24:00", "UTC", []).unwrap();
+    let shut_on = "2006-10-28".parse::<Day>().unwrap();
+    let calendar = Calendar::new("America/St_Johns", vec![always], [], [shut_on]).unwrap();
+    let noon = at("2006-10-28T15:00:00Z");
+    assert!(!calendar.is_open(noon));
+    assert_eq!(calendar.next_change(noon), Some(at("2006-10-29T02:30:00Z")));
+    assert!(calendar.is_open(at("2006-10-29T03:00:00Z")), "the clock shows 23:30 on the 28th again");
 }
