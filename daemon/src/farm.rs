@@ -6,22 +6,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_scheduler::policy::Policy;
 use holdfast_scheduler::{Decision, Event, JobRecord, Record, RestoreError, Scheduler};
 use holdfast_store::codec::Kind;
 use holdfast_store::{Entry, Key, Op, Store, StoreError};
 use holdfast_wire::api::{Change, CrashView, Explanation};
 use holdfast_wire::build::Build;
-use holdfast_wire::id::{BlobHash, BuildHash, JobId, RackId, Udid};
+use holdfast_wire::id::{BlobHash, BuildHash, JobId, Owner, RackId, ScheduleName, Udid};
 use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::time::Time;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::changes::Changes;
 use crate::clock::Clock;
+use crate::config::FarmConfig;
 use crate::orders::Orders;
 use crate::records::{self, LateReport, Submission};
 use crate::retention::{self, Keeping};
+use crate::rules::{OVERRIDE, Rules, RulesChange};
+use crate::schedules::SCHEDULE;
 use crate::snapshot::Snapshot;
 
 /// Requests that may wait for the loop; more wait at the door, which slows their senders down.
@@ -92,6 +94,25 @@ pub enum Ask {
         /// What the farm now knows of the build; none when it does not know it.
         answer: oneshot::Sender<Option<Arc<Build>>>,
     },
+    /// The rules change.
+    Rules {
+        /// How.
+        change: RulesChange,
+        /// What changed, in words.
+        answer: oneshot::Sender<Vec<String>>,
+    },
+    /// Submit the job of a schedule now, out of turn.
+    RunSchedule {
+        /// Which.
+        name: ScheduleName,
+        /// Its job.
+        answer: oneshot::Sender<Result<JobId, RunRefused>>,
+    },
+    /// What do owners use? Changes nothing.
+    Usage {
+        /// How long the attempts of each have held phones today (UTC), milliseconds.
+        answer: oneshot::Sender<Vec<(Owner, u64)>>,
+    },
     /// Why does a job wait? Changes nothing.
     Explain {
         /// Which.
@@ -123,6 +144,15 @@ pub enum Submitted {
     Before(JobId),
     /// Something else was submitted under this key before.
     OtherBody(JobId),
+}
+
+/// Why a schedule cannot be run now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunRefused {
+    /// There is no such schedule.
+    Unknown,
+    /// What its job needs is not there; in words.
+    Problem(String),
 }
 
 /// The way to the loop, and what it shows. Cheap to clone.
@@ -201,6 +231,7 @@ pub struct Loop<S> {
     orders: Orders,
     changes: Changes,
     submissions: BTreeMap<String, Submission>,
+    rules: Rules,
     wake_at: Option<Time>,
     keeping: Option<Keeping>,
 }
@@ -228,12 +259,22 @@ impl<S: Store> Loop<S> {
     ///
     /// # Errors
     /// The store does not serve, or what it holds makes no farm.
-    pub async fn restore(store: S, policy: Policy, clock: Arc<Clock>) -> Result<(Self, Farm), FarmError> {
+    pub async fn restore(
+        store: S,
+        config: impl Into<FarmConfig>,
+        clock: Arc<Clock>,
+    ) -> Result<(Self, Farm), FarmError> {
         let now = clock.now();
+        let (overrides, schedules) = (all(&store, OVERRIDE).await?, all(&store, SCHEDULE).await?);
+        let (mut rules, ops) = Rules::restore(config.into(), now, &overrides, &schedules)?;
+        if !ops.is_empty() {
+            store.commit(Vec::new(), ops).await?;
+        }
         let mut snapshot = Snapshot::default();
         let mut kept = Vec::new();
         for entry in all(&store, records::JOB).await? {
             let job = records::read_job(&entry)?;
+            rules.timetable.saw_job(&job);
             snapshot.put_job(Arc::new(job.clone()));
             kept.push(Record::Job(job));
         }
@@ -254,7 +295,8 @@ impl<S: Store> Loop<S> {
             let key = records::SUBMISSION.name_of(&entry.key).unwrap_or_default().to_owned();
             submissions.insert(key, records::read(&entry)?);
         }
-        let (brain, decisions) = Scheduler::restore(policy, now, kept)?;
+        let (brain, decisions) = Scheduler::restore(rules.policy(), now, kept)?;
+        snapshot.rules = rules.shown();
         snapshot.queue = Arc::new(brain.queue());
         snapshot.look(&brain, now);
         let (asks, incoming) = mpsc::channel(REQUESTS_WAITING_MAX);
@@ -277,6 +319,7 @@ impl<S: Store> Loop<S> {
             orders,
             changes,
             submissions,
+            rules,
             wake_at: None,
             keeping: None,
         };
@@ -314,9 +357,10 @@ impl<S: Store> Loop<S> {
         }
     }
 
-    /// Waits until the brain wants to be woken.
+    /// Waits until the brain wants to be woken, or a schedule fires.
     fn timer(&self) -> impl Future<Output = ()> + use<S> {
-        let wait = self.wake_at.map(|at| at.since(self.clock.now()));
+        let at = self.wake_at.into_iter().chain(self.rules.timetable.next_at()).min();
+        let wait = at.map(|at| at.since(self.clock.now()));
         async move {
             match wait {
                 Some(wait) => tokio::time::sleep(wait).await,
@@ -331,6 +375,7 @@ impl<S: Store> Loop<S> {
             self.wake_at = None;
             self.apply(&mut turn, Event::TimeReached);
         }
+        self.fire(&mut turn)?;
         let mut left = std::mem::take(waiting).into_iter();
         for ask in left.by_ref() {
             self.decide(&mut turn, ask)?;
@@ -393,6 +438,11 @@ impl<S: Store> Loop<S> {
     fn apply(&mut self, turn: &mut Turn, event: Event) {
         let decisions = self.brain.apply(self.clock.now(), event);
         turn.news |= !decisions.is_empty();
+        for decision in &decisions {
+            if let Decision::SaveJob(job) = decision {
+                self.rules.timetable.saw_job(job);
+            }
+        }
         turn.decisions.extend(decisions);
     }
 
@@ -426,12 +476,81 @@ impl<S: Store> Loop<S> {
                 };
                 turn.answer(answer, kept);
             }
+            Ask::Rules { change, answer } => {
+                let words = self.change_rules(turn, change)?;
+                turn.answer(answer, words);
+            }
+            Ask::RunSchedule { name, answer } => {
+                let run = self.run_schedule(turn, &name);
+                turn.answer(answer, run);
+            }
+            Ask::Usage { answer } => {
+                let usage = self.brain.owners().map(|usage| (usage.owner.clone(), usage.used_ms)).collect();
+                turn.answer(answer, usage);
+            }
             Ask::Explain { job, answer } => {
                 let explanation = self.brain.explain(job);
                 turn.answer(answer, explanation);
             }
         }
         Ok(())
+    }
+
+    /// Submits the jobs of schedules that are due. Each firing is recorded in the transaction of its job: whatever
+    /// happens then, it is served once.
+    fn fire(&mut self, turn: &mut Turn) -> Result<(), FarmError> {
+        let now = self.clock.now();
+        if self.rules.timetable.next_at().is_none_or(|at| at > now) {
+            return Ok(());
+        }
+        let snapshot = self.shown.borrow().clone();
+        for due in self.rules.timetable.due(now, &snapshot, self.brain.jobs()) {
+            let job = match due.what {
+                Ok(spec) => {
+                    let job = self.brain.next_job();
+                    self.apply(turn, Event::JobSubmitted { job, spec });
+                    tracing::info!(schedule = %due.schedule, %job, firing = %due.firing, "a schedule submitted a job");
+                    Ok(job)
+                }
+                Err(problem) => {
+                    tracing::warn!(schedule = %due.schedule, problem, "a schedule fired and submitted nothing");
+                    Err(problem)
+                }
+            };
+            if let Some(op) = self.rules.timetable.record(&due.schedule, due.firing, job)? {
+                turn.put(op);
+            }
+        }
+        self.rules.look_at_firings();
+        self.show_rules(turn);
+        Ok(())
+    }
+
+    fn change_rules(&mut self, turn: &mut Turn, change: RulesChange) -> Result<Vec<String>, FarmError> {
+        let changed = self.rules.change(self.clock.now(), change)?;
+        for op in changed.ops {
+            turn.put(op);
+        }
+        if let Some(event) = changed.event {
+            self.apply(turn, event);
+        }
+        self.show_rules(turn);
+        Ok(changed.words)
+    }
+
+    fn run_schedule(&mut self, turn: &mut Turn, name: &ScheduleName) -> Result<JobId, RunRefused> {
+        let timetable = &self.rules.timetable;
+        let plan = timetable.plans().iter().find(|plan| plan.name == *name).ok_or(RunRefused::Unknown)?;
+        let shown = self.shown.borrow().clone();
+        let spec = timetable.spec(plan, self.clock.now(), &shown).map_err(RunRefused::Problem)?;
+        let job = self.brain.next_job();
+        self.apply(turn, Event::JobSubmitted { job, spec });
+        Ok(job)
+    }
+
+    fn show_rules(&mut self, turn: &mut Turn) {
+        let shown = self.rules.shown();
+        turn.repaint(move |snapshot| snapshot.rules = shown);
     }
 
     fn submit(

@@ -12,5 +12,8 @@ pub mod http;
 pub mod metrics;
 pub mod orders;
 pub mod records;
+pub mod reload;
 pub mod retention;
+pub mod rules;
+pub mod schedules;
 pub mod snapshot;

@@ -17,6 +17,7 @@ use holdfastd::config::{self, Loaded};
 use holdfastd::farm::Loop;
 use holdfastd::http::router::router;
 use holdfastd::http::state::App;
+use holdfastd::reload::Reloader;
 use holdfastd::retention::Keeping;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -128,6 +129,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     for warning in loaded.daemon.warnings.iter().chain(&loaded.farm.warnings) {
         tracing::warn!("{warning}");
     }
+    let mut hang_up = signal(SignalKind::hangup()).context("cannot listen for SIGHUP")?;
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let data = &loaded.daemon.data;
@@ -136,14 +138,15 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let blobs = Blobs::open(&data.join("blobs"))?;
     let store = SledStore::open(data.join("store")).await?;
     let clock = Arc::new(Clock::default());
-    let (farm_loop, farm) = Loop::restore(store, loaded.farm.policy, clock.clone()).await?;
+    let (farm_loop, farm) = Loop::restore(store, loaded.farm, clock.clone()).await?;
     let farm_loop = farm_loop.keeping(Keeping { retention: loaded.daemon.retention, blobs: blobs.clone() });
+    let reloader = Arc::new(Reloader::new(loaded.daemon.clone(), farm.clone()));
     let stopping = CancellationToken::new();
     let app = App {
         farm,
         blobs,
         clock,
-        cases: Arc::new(loaded.farm.catalogue.cases().cloned().collect()),
+        reloader: reloader.clone(),
         limits: loaded.daemon.limits,
         timeouts: loaded.daemon.timeouts,
         start: start_id()?,
@@ -160,6 +163,12 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let mut server = tokio::spawn(server.into_future());
     tracing::info!(%address, "serving");
     writeln!(std::io::stdout(), "ready http://{address}").context("cannot tell that the daemon is ready")?;
+    // Ends with the reloader's way to the loop, or with the process. What it did is in the log.
+    let reloads = tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            let _told = reloader.reload().await;
+        }
+    });
     tokio::select! {
         _ = terminate.recv() => tracing::info!("asked to stop"),
         _ = interrupt.recv() => tracing::info!("interrupted"),
@@ -169,6 +178,8 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         }
         ended = &mut server => return ended.context("the server stopped")?.context("the server stopped"),
     }
+    // A way to the loop that stays open would keep it from ending.
+    reloads.abort();
     stopping.cancel();
     if tokio::time::timeout(loaded.daemon.timeouts.shutdown, server).await.is_err() {
         tracing::warn!("some requests were still open and have been cut");

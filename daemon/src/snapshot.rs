@@ -14,6 +14,8 @@ use holdfast_wire::outcome::CaseResult;
 use holdfast_wire::time::Time;
 use imbl::{OrdMap, OrdSet, Vector};
 
+use crate::rules::Shown;
+
 /// Waiting jobs whose reason is worked out with every picture: what a page shows. Others are explained on demand.
 pub const EXPLAINED_MAX: usize = 100;
 
@@ -22,6 +24,8 @@ pub const EXPLAINED_MAX: usize = 100;
 pub struct Snapshot {
     /// Grows with every picture.
     pub number: u64,
+    /// The rules in force.
+    pub rules: Arc<Shown>,
     /// When it was made.
     pub at: Time,
     /// Every job, by number.

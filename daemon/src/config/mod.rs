@@ -7,12 +7,14 @@
 //! | [`pools`] | the pools file → [`holdfast_scheduler::Policy`]; `classes` and `owners` are parts of it |
 //! | [`schedules`] | the schedules file → what the calendar submits |
 //! | [`cases`] | the cases folder → the catalogue |
+//! | `difference` | what a reload changed, in words |
 //! | [`load`] | all of it together, and `--check-config` |
 //! | [`schema`] | the JSON Schemas of all of them, for editors |
 
 pub mod cases;
 mod classes;
 pub mod daemon;
+mod difference;
 pub mod load;
 mod once;
 pub(crate) mod owners;
@@ -23,5 +25,6 @@ pub mod yaml;
 
 pub use cases::Catalogue;
 pub use daemon::{DaemonConfig, Limits, Retention, Timeouts};
+pub use difference::difference;
 pub use load::{FarmConfig, Loaded, check, load};
 pub use yaml::Mistake;

@@ -28,7 +28,7 @@ const START_WITHIN_S_MAX: u64 = 30 * 86_400;
 const BRANCH_BYTES_MAX: usize = 250;
 
 /// A schedule, checked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
     /// Its name.
     pub name: ScheduleName,
@@ -57,7 +57,7 @@ pub struct PlannedJob {
     pub owner: Option<Owner>,
     /// Phones that it needs at once.
     pub phones: u16,
-    /// Not started so long after the firing, it is expired.
+    /// Not started so long after it was submitted, it is expired.
     pub start_within: Option<Duration>,
 }
 
@@ -156,7 +156,7 @@ struct RawJob {
     #[serde(default = "one_phone")]
     #[schemars(range(min = 1, max = 16))]
     phones: u16,
-    /// Not started so many seconds after the firing, it is expired.
+    /// Not started so many seconds after it was submitted, it is expired.
     #[schemars(range(min = 1))]
     start_within_s: Option<u64>,
 }

@@ -26,16 +26,23 @@ pub struct Mistake {
     pub what: String,
 }
 
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+impl Mistake {
+    /// Where it is: file, line and column, and path, as far as they are known.
+    pub fn place(&self) -> String {
+        let mut place = self.file.display().to_string();
         if let Some((line, column)) = self.position {
-            write!(f, ":{line}:{column}")?;
+            place.push_str(&format!(":{line}:{column}"));
         }
         if !self.path.is_empty() {
-            write!(f, ": {}", self.path)?;
+            place.push_str(&format!(": {}", self.path));
         }
-        write!(f, ": {}", self.what)
+        place
+    }
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place(), self.what)
     }
 }
 
@@ -370,8 +377,8 @@ mod tests {
 
     #[test]
     fn every_field_that_is_wrong_is_told_once() {
-        let text =
-            "racks:\n  - name: a\n    slots: many\n    colour: red\n  - name: [b]\n    slots: 1\nhouse: 3\n";
+        let text = "racks:\n  - name: a\n    slots: many\n    colour: red\n  - name: [b]\n    slots: 1\n  - name: c\n  \
+                    - name: d\n    slots: few\nhouse: 3\n";
         let told: Vec<String> = Source::of("f.yaml", text)
             .parse::<Sample>()
             .unwrap_err()

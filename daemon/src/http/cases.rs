@@ -10,5 +10,5 @@ use super::state::App;
 /// Lists the cases of the catalogue; the list is whole.
 #[utoipa::path(get, path = "/api/v1/cases", tag = "cases", responses((status = 200, body = Page<Case>)))]
 pub async fn list(State(app): State<App>) -> Json<Page<Case>> {
-    Json(Page { items: app.cases.to_vec(), next_cursor: None })
+    Json(Page { items: app.cases().cases().cloned().collect(), next_cursor: None })
 }

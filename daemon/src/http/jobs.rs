@@ -82,12 +82,13 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
         let what = format!("the farm has no build {}; upload it first", request.build.short());
         wrong("build".to_owned(), what);
     }
+    let catalogue = &snapshot.rules.config.catalogue;
     let mut cases: Vec<Case> = Vec::new();
     for (place, name) in request.cases.iter().enumerate() {
-        match app.cases.iter().find(|case| case.name == *name) {
+        match catalogue.get(name) {
             Some(case) => cases.push(case.clone()),
             None => {
-                let known: Vec<&str> = app.cases.iter().map(|case| case.name.as_str()).collect();
+                let known: Vec<&str> = catalogue.cases().map(|case| case.name.as_str()).collect();
                 wrong(
                     format!("cases[{place}]"),
                     format!("there is no case {name}; there are: {}", known.join(", ")),

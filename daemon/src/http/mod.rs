@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`agents`] | `/agent/v1/…`: what agents say and fetch |
 //! | [`builds`], [`jobs`], [`queue`], [`phones`], [`racks`], [`crashes`], [`cases`] | `/api/v1/…` |
+//! | [`pools`], [`owners`], [`schedules`], [`config`] | the rules, as operators see and change them |
 //! | [`changes`] | the change stream |
 //! | [`health`] | whether the daemon is well, and its metrics |
 //! | [`problem`] | how a refusal looks |
@@ -14,13 +15,17 @@ pub mod agents;
 pub mod builds;
 pub mod cases;
 pub mod changes;
+pub mod config;
 pub mod crashes;
 pub mod health;
 pub mod jobs;
 pub mod lists;
+pub mod owners;
 pub mod phones;
+pub mod pools;
 pub mod problem;
 pub mod queue;
 pub mod racks;
 pub mod router;
+pub mod schedules;
 pub mod state;

@@ -74,6 +74,6 @@ async fn tell(app: &App, udid: Udid, event: Event) -> Result<Json<PhoneView>, Re
     app.farm.snapshot().phone(&udid).map(Json).ok_or_else(|| unknown(&udid))
 }
 
-fn unknown(udid: &Udid) -> Refusal {
+pub(crate) fn unknown(udid: &Udid) -> Refusal {
     Refusal::not_found(format!("phone {udid}"), "`holdfast phone list` shows what there is")
 }

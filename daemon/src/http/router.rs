@@ -15,7 +15,10 @@ use utoipa_axum::routes;
 
 use super::problem::Refusal;
 use super::state::App;
-use super::{agents, builds, cases, changes, crashes, health, jobs, phones, queue, racks};
+use super::{
+    agents, builds, cases, changes, config, crashes, health, jobs, owners, phones, pools, queue, racks,
+    schedules,
+};
 use crate::dashboard;
 
 /// JSON bodies of people and programs, bytes: the largest job is far below.
@@ -38,6 +41,10 @@ const SYNC_BYTES_MAX: usize = 16 * 1024 * 1024;
         (name = "racks", description = "The computers that phones are plugged into"),
         (name = "crashes", description = "Report files taken from phones"),
         (name = "cases", description = "What can be run"),
+        (name = "pools", description = "Which phones serve which classes"),
+        (name = "schedules", description = "Jobs that the calendar submits"),
+        (name = "owners", description = "Shares, limits and what is used of them"),
+        (name = "config", description = "The configuration in force"),
         (name = "changes", description = "What changed, as it changes"),
         (name = "health", description = "Whether the daemon is well"),
         (name = "agents", description = "For agents alone"),
@@ -96,6 +103,14 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(crashes::raw))
         .routes(routes!(crashes::text))
         .routes(routes!(changes::stream))
+        .routes(routes!(pools::list))
+        .routes(routes!(pools::choose, pools::go_back))
+        .routes(routes!(schedules::list))
+        .routes(routes!(schedules::run))
+        .routes(routes!(owners::list))
+        .routes(routes!(owners::limit, owners::go_back))
+        .routes(routes!(config::show))
+        .routes(routes!(config::reload))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::version))

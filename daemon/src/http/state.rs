@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use holdfast_wire::case::Case;
 use holdfast_wire::id::{BuildHash, CrashId, JobId, StartId};
 use tokio_util::sync::CancellationToken;
 
@@ -10,8 +9,9 @@ use super::agents::Agents;
 use super::lists::Listings;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
-use crate::config::{Limits, Timeouts};
+use crate::config::{Catalogue, Limits, Timeouts};
 use crate::farm::Farm;
+use crate::reload::Reloader;
 
 /// Shared by all handlers. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,8 +22,8 @@ pub struct App {
     pub blobs: Blobs,
     /// The one clock.
     pub clock: Arc<Clock>,
-    /// The catalogue of cases.
-    pub cases: Arc<Vec<Case>>,
+    /// Reads the configuration again.
+    pub reloader: Arc<Reloader>,
     /// How much is too much.
     pub limits: Limits,
     /// How long is too long.
@@ -36,6 +36,13 @@ pub struct App {
     pub listings: Arc<AllListings>,
     /// Ends long polls and streams when the daemon stops.
     pub stopping: CancellationToken,
+}
+
+impl App {
+    /// The catalogue of cases in force.
+    pub fn cases(&self) -> Catalogue {
+        self.farm.snapshot().rules.config.catalogue.clone()
+    }
 }
 
 /// Listings under way, by what they list.

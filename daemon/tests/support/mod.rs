@@ -13,7 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use holdfast_scheduler::policy::{Members, Policy, Pool, Quarantine, Retries};
-use holdfast_store::{MemoryStore, DiskStore, Store, StoreError};
+use holdfast_store::{MemoryStore, SledStore, Store, StoreError};
 use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::id::{AttemptId, BlobHash, LeaseNumber, RackId, StartId, Udid};
 use holdfast_wire::job::JobClass;
@@ -26,10 +26,11 @@ use holdfast_wire::sync::{
 use holdfast_wire::time::Time;
 use holdfastd::blobs::Blobs;
 use holdfastd::clock::Clock;
-use holdfastd::config::{Limits, Timeouts};
+use holdfastd::config::{FarmConfig, Limits, Timeouts};
 use holdfastd::farm::{FarmError, Loop};
 use holdfastd::http::router::router;
 use holdfastd::http::state::App;
+use holdfastd::reload::Reloader;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -104,6 +105,10 @@ fn policy() -> Policy {
     }
 }
 
+fn config() -> FarmConfig {
+    FarmConfig { catalogue: cases().into_iter().collect(), ..FarmConfig::from(policy()) }
+}
+
 fn cases() -> Vec<Case> {
     let run =
         CaseRun::Launch { launches: 5, stay_ms: 3_000, launch_timeout_ms: 30_000, arguments: Vec::new() };
@@ -114,12 +119,13 @@ impl Daemon {
     /// A daemon over a store, with its blobs in the folder.
     pub(crate) async fn over<S: Store>(store: S, folder: &Path, start: &str) -> Self {
         let clock = Arc::new(Clock::default());
-        let (farm_loop, farm) = Loop::restore(store, policy(), clock.clone()).await.unwrap();
+        let (farm_loop, farm) = Loop::restore(store, config(), clock.clone()).await.unwrap();
+        let reloader = Arc::new(Reloader::without_files(farm.clone()));
         let app = App {
             farm,
             blobs: Blobs::open(&folder.join("blobs")).unwrap(),
             clock,
-            cases: Arc::new(cases()),
+            reloader,
             limits: Limits { blob_bytes_max: 1 << 20, ..Limits::default() },
             timeouts: Timeouts {
                 request: PATIENCE,
@@ -145,7 +151,7 @@ impl Daemon {
     pub(crate) async fn on_disk(folder: &Path, start: &str) -> Self {
         let opened = tokio::time::timeout(PATIENCE, async {
             loop {
-                match DiskStore::open(folder.join("store")).await {
+                match SledStore::open(folder.join("store")).await {
                     // The daemon before lets go of it in the background.
                     Err(StoreError::Locked { .. }) => tokio::time::sleep(Duration::from_millis(2)).await,
                     opened => return opened,
