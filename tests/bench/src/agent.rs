@@ -150,6 +150,7 @@ struct Request<'a> {
     phones_version: u64,
     phones: Vec<&'a Value>,
     held: Vec<Held<'a>>,
+    idle: Vec<Idle<'a>>,
     entries: Vec<&'a Value>,
     progress: [(); 0],
     wait_ms: u64,
@@ -160,6 +161,12 @@ struct Held<'a> {
     phone: &'a str,
     lease: u64,
     attempt: &'a str,
+}
+
+#[derive(Serialize)]
+struct Idle<'a> {
+    phone: &'a str,
+    obeyed: u64,
 }
 
 #[derive(Deserialize)]
@@ -334,6 +341,9 @@ impl Life {
             let running = seat.running.as_ref()?;
             Some(Held { phone: &seat.phone.udid, lease: running.lease, attempt: &running.work.attempt })
         });
+        let waits = |place: usize| self.entries.iter().any(|entry| entry.seat == place);
+        let idle =
+            self.seats.iter().enumerate().filter(|(place, seat)| seat.running.is_none() && !waits(*place));
         let request = Request {
             protocol: PROTOCOL,
             rack: &self.rack,
@@ -345,6 +355,7 @@ impl Life {
             phones_version: 1,
             phones: phones.map(|seat| &seat.phone.report).collect(),
             held: held.collect(),
+            idle: idle.map(|(_, seat)| Idle { phone: &seat.phone.udid, obeyed: seat.obeyed }).collect(),
             entries: self.entries.iter().take(ENTRIES_PER_SYNC_MAX).map(|entry| &entry.json).collect(),
             progress: [],
             wait_ms: u64::try_from(wait.as_millis())?,

@@ -34,6 +34,9 @@ struct Arguments {
     /// A recorded workload in the Standard Workload Format, gzipped or not, instead of the synthetic one.
     #[arg(long, value_name = "FILE")]
     trace: Option<PathBuf>,
+    /// Events through the brain, instead of a million.
+    #[arg(long, value_name = "N")]
+    events: Option<usize>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -60,7 +63,7 @@ async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let Subject::Scheduler = arguments.subject;
     let depth = if arguments.quick { Depth::Quick } else { Depth::Full };
-    let setup = Setup { depth, trace: arguments.trace.clone() };
+    let setup = Setup { depth, trace: arguments.trace.clone(), events: arguments.events };
     let runs = if arguments.quick { 1 } else { arguments.runs };
     let all = Measurement::value_variants();
     let wanted: Vec<Measurement> =

@@ -10,7 +10,7 @@ use holdfast_wire::id::{AttemptId, BlobHash, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::JobSpec;
 use holdfast_wire::outcome::AttemptEnd;
 use holdfast_wire::phone::PhoneReport;
-use holdfast_wire::sync::{HeldLease, Order, YieldWhen};
+use holdfast_wire::sync::{HeldLease, IdlePhone, Order, YieldWhen};
 use holdfast_wire::time::Time;
 
 /// Phones of one rack.
@@ -69,6 +69,7 @@ pub struct Rig {
     racks: Vec<RackId>,
     by_udid: HashMap<Udid, usize>,
     held: Vec<Option<Held>>,
+    obeyed: Vec<LeaseNumber>,
     busy: Vec<usize>,
     place_in_busy: Vec<usize>,
 }
@@ -89,6 +90,7 @@ impl Rig {
             racks: Vec::new(),
             by_udid: HashMap::new(),
             held: Vec::new(),
+            obeyed: Vec::new(),
             busy: Vec::new(),
             place_in_busy: Vec::new(),
         };
@@ -109,6 +111,7 @@ impl Rig {
             }
             self.by_udid.insert(report.facts.udid.clone(), number);
             self.held.push(None);
+            self.obeyed.push(LeaseNumber::default());
             self.place_in_busy.push(0);
             self.reports.push(report.clone());
             let rack = self.rack_of(number).clone();
@@ -157,12 +160,15 @@ impl Rig {
     pub fn sync(&mut self, rack: usize) -> Seen {
         let first = rack * PHONES_PER_RACK;
         let phones = first..self.reports.len().min(first + PHONES_PER_RACK);
-        let held = phones.filter_map(|phone| {
-            let Held { lease, attempt } = self.held[phone]?;
-            Some(HeldLease { phone: self.reports[phone].facts.udid.clone(), lease, attempt })
-        });
-        let held = held.collect();
-        self.apply(Event::RackSynced { rack: self.racks[rack].clone(), held })
+        let (mut held, mut idle) = (Vec::new(), Vec::new());
+        for number in phones {
+            let phone = self.reports[number].facts.udid.clone();
+            match self.held[number] {
+                Some(Held { lease, attempt }) => held.push(HeldLease { phone, lease, attempt }),
+                None => idle.push(IdlePhone { phone, obeyed: self.obeyed[number] }),
+            }
+        }
+        self.apply(Event::RackSynced { rack: self.racks[rack].clone(), held, idle })
     }
 
     /// Lets time pass, and wakes the brain when it asked for that.
@@ -200,9 +206,9 @@ impl Rig {
     fn look(&mut self, decisions: &[Decision], seen: &mut Seen) {
         for decision in decisions {
             match decision {
-                Decision::Order { phone, order, .. } => {
-                    if let Some(phone) = self.by_udid.get(phone).copied() {
-                        self.obey(phone, order, seen);
+                Decision::Order { order, .. } => {
+                    if let Some(phone) = self.by_udid.get(&order.phone).copied() {
+                        self.obey(phone, &order.order, seen);
                     }
                 }
                 Decision::WakeAt(at) => self.wake_at = Some(*at),
@@ -215,8 +221,9 @@ impl Rig {
         let holds = self.held[phone];
         match order {
             Order::Run { lease, work } => {
-                if holds.is_none_or(|held| held.lease < *lease) {
+                if self.obeyed[phone] < *lease {
                     self.free(phone);
+                    self.obeyed[phone] = *lease;
                     self.held[phone] = Some(Held { lease: *lease, attempt: work.attempt });
                     self.place_in_busy[phone] = self.busy.len();
                     self.busy.push(phone);
@@ -225,6 +232,7 @@ impl Rig {
                 }
             }
             Order::Rest { through } => {
+                self.obeyed[phone] = self.obeyed[phone].max(*through);
                 if holds.is_some_and(|held| held.lease <= *through) {
                     seen.stopped.push((phone, Stop::Revoke));
                 }

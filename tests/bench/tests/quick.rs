@@ -6,7 +6,7 @@
 use holdfast_bench::figures::Figures;
 use holdfast_bench::measure::{self, Depth, Setup};
 
-const QUICK: Setup = Setup { depth: Depth::Quick, trace: None };
+const QUICK: Setup = Setup { depth: Depth::Quick, trace: None, events: None };
 
 /// Each name has a number above its floor.
 fn check(figures: &Figures, expected: &[(&str, f64)]) {

@@ -2,7 +2,7 @@
 //! all rules on. The mix: submissions and ends in equal shares, 5 % phone reports, 5 % rack syncs, and whatever time
 //! itself brings. Every event is timed on its own, the reading of the clock included.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -53,6 +53,8 @@ struct Size {
 struct Shown {
     /// Nanoseconds of each event, sorted.
     events: Vec<u64>,
+    /// The same apart for each kind of event, in no order.
+    kinds: BTreeMap<&'static str, Vec<u64>>,
     bytes_per_job: f64,
     refill: Vec<Duration>,
 }
@@ -62,7 +64,8 @@ struct Shown {
 /// # Errors
 /// The brain refuses what it is told.
 pub fn measure(setup: &Setup) -> anyhow::Result<Figures> {
-    let (events, quick) = (setup.depth.of(1_000_000, 2_000), setup.depth == Depth::Quick);
+    let quick = setup.depth == Depth::Quick;
+    let events = setup.events.unwrap_or(setup.depth.of(1_000_000, 2_000));
     let size = |phones, jobs| {
         if quick {
             Size { phones: phones / 50, jobs: jobs / 500, events }
@@ -78,7 +81,11 @@ pub fn measure(setup: &Setup) -> anyhow::Result<Figures> {
     };
     let total = Duration::from_nanos(large.events.iter().sum());
     let refill: Duration = large.refill.iter().sum();
-    Ok(Figures::default()
+    let mut figures = Figures::default();
+    for (kind, events) in &large.kinds {
+        figures = figures.with(&format!("apply_{kind}_mean_us"), mean(events) / 1e3);
+    }
+    Ok(figures
         .with("apply_events_per_s", rate(large.events.len(), total))
         .with("apply_p50_us", us(50.0))
         .with("apply_p99_us", us(99.0))
@@ -119,19 +126,27 @@ fn run(size: Size) -> anyhow::Result<Shown> {
     };
     let ((), bytes) = growth(fill);
     let bytes_per_job = bytes as f64 / size.jobs.saturating_sub(before).max(1) as f64;
-    let mut events = Vec::with_capacity(size.events + size.events / 8);
-    let mut next_rack = 0;
-    while events.len() < size.events {
-        if let Some(seen) = rig.pass(STEP) {
+    // Idle work that began while nothing else waited gives its phones up; that is no part of the steady mix.
+    for _ in 0..2 * size.phones {
+        let Some((phone, end)) = stops.pop_front() else { break };
+        if let Some(seen) = rig.end(phone, end) {
             note(seen, &mut stops);
-            events.push(nanos(rig.took));
-        }
-        let seen = event(&mut rig, &mut work, &mut stops, &mut next_rack);
-        if let Some(seen) = seen {
-            note(seen, &mut stops);
-            events.push(nanos(rig.took));
         }
     }
+    let mut kinds: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
+    let (mut next_rack, mut done) = (0, 0);
+    while done < size.events {
+        let woken = rig.pass(STEP).map(|seen| ("time", seen));
+        let took = rig.took;
+        for (kind, seen, took) in woken.into_iter().map(|(kind, seen)| (kind, seen, took)).chain(
+            event(&mut rig, &mut work, &mut stops, &mut next_rack).map(|(kind, seen)| (kind, seen, rig.took)),
+        ) {
+            note(seen, &mut stops);
+            kinds.entry(kind).or_default().push(nanos(took));
+            done += 1;
+        }
+    }
+    let mut events: Vec<u64> = kinds.values().flatten().copied().collect();
     events.sort_unstable();
     let free: Vec<usize> = rig.busy().iter().copied().take(REFILL).collect();
     let mut refill = Vec::with_capacity(free.len());
@@ -140,7 +155,7 @@ fn run(size: Size) -> anyhow::Result<Shown> {
             refill.push(rig.took);
         }
     }
-    Ok(Shown { events, bytes_per_job, refill })
+    Ok(Shown { events, kinds, bytes_per_job, refill })
 }
 
 fn note(seen: Seen, stops: &mut VecDeque<(usize, AttemptEnd)>) {
@@ -160,29 +175,30 @@ fn event(
     work: &mut Work,
     stops: &mut VecDeque<(usize, AttemptEnd)>,
     next_rack: &mut usize,
-) -> Option<Seen> {
+) -> Option<(&'static str, Seen)> {
     match work.random.below(100) {
         0..5 => {
             let phone = work.random.place(rig.phones());
             let level = u8::try_from(50 + work.random.below(50)).unwrap_or(50);
-            Some(rig.report(phone, level))
+            Some(("report", rig.report(phone, level)))
         }
         5..10 => {
             *next_rack = (*next_rack + 1) % rig.racks();
-            Some(rig.sync(*next_rack))
+            Some(("sync", rig.sync(*next_rack)))
         }
         10..55 => {
             let spec = work.spec(rig.now);
-            Some(rig.submit(spec).1)
+            Some(("submit", rig.submit(spec).1))
         }
         _ => {
             if let Some((phone, end)) = stops.pop_front() {
-                return rig.end(phone, end);
+                return Some(("yielded", rig.end(phone, end)?));
             }
             let busy = rig.busy().len();
             let phone = *rig.busy().get(work.random.place(busy.max(1)))?;
             let end = work.end();
-            rig.end(phone, end)
+            let kind = if end == AttemptEnd::Passed { "passed" } else { "failed" };
+            Some((kind, rig.end(phone, end)?))
         }
     }
 }

@@ -39,4 +39,6 @@ pub struct Setup {
     pub depth: Depth,
     /// A recorded trace, when there is one.
     pub trace: Option<PathBuf>,
+    /// Events through the brain, when other than usual.
+    pub events: Option<usize>,
 }
