@@ -229,7 +229,7 @@ impl<P: Phone> PhoneTask<P> {
         let (part, mut parts) = watch::channel(0);
         let build = work.build.hash;
         let mut hands = Hands::new(Arc::clone(&self.shared), &work, part);
-        let brief = self.brief(lease, work).await;
+        let brief = self.brief(lease, work).await?;
         let mut under_way: Option<Pin<Box<dyn Future<Output = Done> + Send>>> = None;
         let mut events: Vec<Event> = if self.plug.is_none() { vec![Event::PhoneLost] } else { Vec::new() };
         let (mut attempt, mut steps) = Attempt::begin(self.shared.clock.now(), brief);
@@ -279,10 +279,10 @@ impl<P: Phone> PhoneTask<P> {
         }
     }
 
-    async fn brief(&self, lease: LeaseNumber, work: Work) -> Brief {
+    async fn brief(&mut self, lease: LeaseNumber, work: Work) -> Option<Brief> {
         let mut taken = self.memory.taken();
-        taken.extend(self.pending_files().await);
-        Brief {
+        taken.extend(self.pending_files().await?);
+        Some(Brief {
             rack: self.shared.config.rack.clone(),
             phone: self.memory.phone.clone(),
             lease,
@@ -292,11 +292,15 @@ impl<P: Phone> PhoneTask<P> {
             previous: self.memory.last.clone().map(Into::into),
             settings: self.shared.config.attempt.clone(),
             thresholds: self.shared.config.thresholds.clone(),
-        }
+        })
     }
 
-    async fn pending_files(&self) -> Vec<Taken> {
-        self.shared.outbox.pending(&self.memory.phone).await.unwrap_or_default()
+    /// Files of this phone that wait in the outbox. None when the agent is ending: then nothing is to be done to a
+    /// phone, because what is known of its files is not known any more.
+    async fn pending_files(&mut self) -> Option<Vec<Taken>> {
+        let pending = self.shared.outbox.pending(&self.memory.phone).await.ok();
+        self.over |= pending.is_none();
+        pending
     }
 
     /// Makes the operation of a step; what has to be on disk before it goes there first.

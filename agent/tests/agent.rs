@@ -153,7 +153,7 @@ async fn a_daemon_that_is_away_loses_nothing() {
     assert_eq!(blame(&farm.report("J1.1").await), Some(Blame::Phone));
     until("an empty phone", || phone.files().is_empty().then_some(())).await;
     until("an empty outbox", || (farm.outbox_files() == 0).then_some(())).await;
-    assert_eq!(phone.count("pull other.ips"), 1, "it was known from the outbox");
+    assert_eq!(phone.count("pull other.ips"), 1, "it was known from the outbox: {:?}", phone.log());
     farm.is("phone-1", Readiness::Ready).await;
     agent.drain().await;
 }

@@ -165,6 +165,7 @@ async fn a_drain_or_a_panic_begins_nothing_that_was_staged() {
     assert_eq!(blame(&farm.report("J1.1").await), Some(Blame::Rack));
     rests_after(&farm, 1).await;
     assert_eq!(phone.count("launch"), 1, "the order that the task heard again was obeyed before");
+    farm.is("phone-1", Readiness::Ready).await;
     phone.script(&[Behave::Linger]);
     let next = farm.daemon.staged(4, "J4.1", BUILD);
     farm.daemon.order_with_next("phone-1", farm.daemon.run_order(3, "J3.1", 1), next);

@@ -98,9 +98,9 @@ impl<P: Phone> PhoneTask<P> {
         self.tell_report().await;
     }
 
-    async fn new_look(&self) -> Option<Look<P>> {
+    async fn new_look(&mut self) -> Option<Look<P>> {
         let mut taken = self.memory.taken();
-        taken.extend(self.pending_files().await);
+        taken.extend(self.pending_files().await?);
         Some(Look {
             phone: Arc::clone(&self.plug.as_ref()?.phone),
             shared: Arc::clone(&self.shared),
