@@ -21,8 +21,22 @@ fn told(mistakes: &[config::Mistake]) -> Vec<String> {
 const POOLS: &str =
     "pools:\n  - name: all\n    serves: [crash, baseline, custom, special, idle]\n    rest: true\n";
 
+/// Each text, after the pools, is told of in one mistake.
+fn each_is_told(table: &[(&str, &str)]) {
+    let mut different = Vec::new();
+    for (text, expected) in table {
+        let source = Source::of("p.yaml", format!("{POOLS}{text}"));
+        let Err(mistakes) = pools::parse(&source) else { unreachable!("{text} is a mistake") };
+        let expected = [format!("p.yaml:{expected}")];
+        if told(&mistakes) != expected {
+            different.push((text, told(&mistakes), expected));
+        }
+    }
+    assert!(different.is_empty(), "{different:#?}");
+}
+
 #[test]
-fn mistakes_in_the_pools_file_are_told_with_their_place() {
+fn mistakes_in_classes_are_told_with_their_place() {
     let table = [
         (
             "classes:\n  idle: {window: nights}\n",
@@ -73,6 +87,13 @@ fn mistakes_in_the_pools_file_are_told_with_their_place() {
             "6:3: classes.nightly: unknown field `nightly`, expected one of `crash`, `baseline`, `custom`, `special`, \
              `idle`; mend its spelling or take it out",
         ),
+    ];
+    each_is_told(&table);
+}
+
+#[test]
+fn mistakes_in_windows_are_told_with_their_place() {
+    let table = [
         (
             "windows:\n  nights: {zone: Mars/Base, spans: [{hours: 22:00-06:00}]}\n",
             "6:18: windows.nights.zone: there is no time zone \"Mars/Base\": write a name of the IANA database, such as \
@@ -119,6 +140,13 @@ fn mistakes_in_the_pools_file_are_told_with_their_place() {
             "windows:\n  \"a b\": {}\n",
             "6:10: windows.a b: a window's name has 1 to 64 letters, digits, '_' and '-' only",
         ),
+    ];
+    each_is_told(&table);
+}
+
+#[test]
+fn mistakes_in_owners_demands_and_numbers_are_told_with_their_place() {
+    let table = [
         ("owners:\n  video: {weight: 0}\n", "6:19: owners.video.weight: 0 is not in 1..=1000"),
         (
             "owners:\n  video: {running_max: 0}\n",
@@ -143,16 +171,7 @@ fn mistakes_in_the_pools_file_are_told_with_their_place() {
         ("compare_wait_s: 86401\n", "5:17: compare_wait_s: 86401 is not in 0..=86400"),
         ("lift_after_s: 0\n", "5:15: lift_after_s: 0 is not in 1..=2592000"),
     ];
-    let mut different = Vec::new();
-    for (text, expected) in table {
-        let source = Source::of("p.yaml", format!("{POOLS}{text}"));
-        let Err(mistakes) = pools::parse(&source) else { unreachable!("{text} is a mistake") };
-        let expected = [format!("p.yaml:{expected}")];
-        if told(&mistakes) != expected {
-            different.push((text, told(&mistakes), expected));
-        }
-    }
-    assert!(different.is_empty(), "{different:#?}");
+    each_is_told(&table);
 }
 
 #[test]

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 /// Longest that one answer may take; only a failing test waits so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -57,9 +59,38 @@ impl Running {
         stream
     }
 
-    fn terminate(&self) {
+    /// Sends a request without a body; the status and the document of the answer.
+    fn ask(&self, method: &str, path: &str) -> (u16, Value) {
+        let mut stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let (host, close) = (&self.address, "connection: close\r\ncontent-length: 0");
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: {host}\r\n{close}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+        (status, serde_json::from_str(body).unwrap())
+    }
+
+    /// Asks for the configuration in force until it is as wanted.
+    fn config_when(&self, wanted: impl Fn(&Value) -> bool) -> Value {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        loop {
+            let (_, config) = self.ask("GET", "/api/v1/config");
+            if wanted(&config) {
+                return config;
+            }
+            assert!(std::time::Instant::now() < deadline, "{config}");
+        }
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    fn terminate(&self) {
+        self.signal(rustix::process::Signal::TERM);
     }
 }
 
@@ -136,4 +167,110 @@ fn what_was_exported_is_imported_whole() {
     let again = other.path().join("again.jsonl");
     assert!(run(&elsewhere, &["store", "export", again.to_str().unwrap()]).status.success());
     assert_eq!(std::fs::read(dump).unwrap(), std::fs::read(again).unwrap());
+}
+
+const POOLS: &str = "pools:\n  - name: all\n    serves: [crash, custom]\n    rest: true\n";
+
+/// A farm with one case and a schedule that no build serves.
+fn scheduled(folder: &Path) -> PathBuf {
+    let config = configured(folder);
+    let settings = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{settings}schedules: schedules.yaml\n")).unwrap();
+    let case = "name: c\nowner: perf\nrun:\n  kind: launch\n  launches: 5\n";
+    std::fs::write(folder.join("cases/c.yaml"), case).unwrap();
+    let schedules = "schedules:\n  - name: nightly\n    cron: 0 3 * * *\n    job: {class: custom, build: {branch: trunk}, \
+                     cases: [c]}\n";
+    std::fs::write(folder.join("schedules.yaml"), schedules).unwrap();
+    config
+}
+
+#[test]
+fn good_files_are_taken_into_force_while_the_daemon_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Running::start(&scheduled(folder.path()));
+    let (status, nothing) = daemon.ask("POST", "/api/v1/config/reload");
+    assert_eq!((status, &nothing["changes"]), (200, &json!([])));
+
+    let more = "classes:\n  custom: {rank: 5}\nowners:\n  video: {weight: 2}\nbatch_max: 0\n";
+    std::fs::write(folder.path().join("pools.yaml"), format!("{POOLS}{more}")).unwrap();
+    let warm = "name: warm\nowner: perf\nrun:\n  kind: launch\n  launches: 1\n";
+    std::fs::write(folder.path().join("cases/warm.yaml"), warm).unwrap();
+    let (status, reloaded) = daemon.ask("POST", "/api/v1/config/reload");
+    let changes = ["class custom: changed", "owner video: new", "batch_max: changed", "case warm: new"];
+    assert_eq!((status, &reloaded["changes"]), (200, &json!(changes)));
+    let unserved = reloaded["warnings"].as_array().unwrap();
+    assert!(unserved[0].as_str().unwrap().contains("no pool serves baseline"), "{unserved:?}");
+
+    let (_, cases) = daemon.ask("GET", "/api/v1/cases");
+    assert_eq!(cases["items"].as_array().unwrap().len(), 2);
+    let (_, config) = daemon.ask("GET", "/api/v1/config");
+    assert_eq!(config["loaded_at"], reloaded["loaded_at"]);
+    assert_eq!(config["classes"][4]["class"], "custom", "the last of five now: {config}");
+    let kinds: Vec<&Value> = config["files"].as_array().unwrap().iter().map(|file| &file["kind"]).collect();
+    assert_eq!(kinds, ["daemon", "pools", "cases", "schedules"]);
+
+    let (_, schedules) = daemon.ask("GET", "/api/v1/schedules");
+    assert_eq!(schedules["items"][0]["next"].as_array().unwrap().len(), 5);
+    assert_eq!(schedules["items"][0]["build"], "the newest build of branch trunk");
+    let (status, refused) = daemon.ask("POST", "/api/v1/schedules/nightly/run");
+    assert_eq!((status, refused["type"].as_str()), (409, Some("urn:holdfast:not-runnable")));
+    let words = refused["detail"].as_str().unwrap();
+    assert!(words.starts_with("nightly: there is no build of branch trunk"), "{words}");
+}
+
+#[test]
+fn bad_files_are_refused_whole_and_what_was_in_force_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Running::start(&scheduled(folder.path()));
+    let (_, before) = daemon.ask("GET", "/api/v1/config");
+    // A good file beside two bad ones: nothing of it counts.
+    std::fs::write(folder.path().join("pools.yaml"), format!("{POOLS}batch_max: 2000\nrank: 1\n")).unwrap();
+    std::fs::write(folder.path().join("schedules.yaml"), "schedules: [{name: a, cron: 0 3 * *}]\n").unwrap();
+    let warm = "name: warm\nowner: perf\nrun:\n  kind: launch\n  launches: 1\n";
+    std::fs::write(folder.path().join("cases/warm.yaml"), warm).unwrap();
+    let (status, refused) = daemon.ask("POST", "/api/v1/config/reload");
+    assert_eq!((status, refused["type"].as_str()), (422, Some("urn:holdfast:mistakes")), "{refused}");
+    let places: Vec<String> = refused["mistakes"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|mistake| {
+            mistake["place"].as_str().unwrap().replace(&format!("{}/", folder.path().display()), "")
+        })
+        .collect();
+    assert_eq!(places, ["pools.yaml:6:1: rank", "schedules.yaml:1:13: schedules[0]"]);
+
+    let (_, config) = daemon.ask("GET", "/api/v1/config");
+    assert_eq!(config["loaded_at"], before["loaded_at"]);
+    assert_eq!(config["refused"]["mistakes"], refused["mistakes"]);
+    let (_, cases) = daemon.ask("GET", "/api/v1/cases");
+    assert_eq!(cases["items"].as_array().unwrap().len(), 1);
+    let (_, schedules) = daemon.ask("GET", "/api/v1/schedules");
+    assert_eq!(schedules["items"][0]["name"], "nightly");
+
+    // Mended, a signal is enough.
+    std::fs::write(folder.path().join("pools.yaml"), POOLS).unwrap();
+    std::fs::write(folder.path().join("schedules.yaml"), "schedules: []\n").unwrap();
+    daemon.signal(rustix::process::Signal::HUP);
+    let config = daemon.config_when(|config| config["refused"].is_null());
+    assert_ne!(config["loaded_at"], before["loaded_at"]);
+    let (_, schedules) = daemon.ask("GET", "/api/v1/schedules");
+    assert_eq!(schedules["items"], json!([]));
+
+    // And a signal at bad files ends nothing.
+    std::fs::write(folder.path().join("pools.yaml"), "pools: []\n").unwrap();
+    daemon.signal(rustix::process::Signal::HUP);
+    let config = daemon.config_when(|config| !config["refused"].is_null());
+    let what = config["refused"]["mistakes"][0]["what"].as_str().unwrap();
+    assert!(what.starts_with("there is no pool"), "{what}");
+}
+
+#[test]
+fn a_schema_is_printed_without_a_configuration() {
+    let printed = Command::new(env!("CARGO_BIN_EXE_holdfastd")).args(["schema", "pools"]).output().unwrap();
+    let schema: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    assert_eq!(schema["$schema"], "http://json-schema.org/draft-07/schema#");
+    let without = Command::new(env!("CARGO_BIN_EXE_holdfastd")).output().unwrap();
+    assert_eq!(without.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&without.stderr).contains("--config FILE is needed"));
 }

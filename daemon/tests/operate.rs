@@ -1,0 +1,267 @@
+//! The rules while the daemon runs: the calendar's jobs, each exactly once whatever dies in between; phones and limits
+//! that operators set beside the files. Reading the files again is in `program.rs`, mistakes in them are in `config.rs`.
+
+#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use axum::body::Body;
+use axum::http::{Method, Request, StatusCode};
+use holdfast_scheduler::Policy;
+use holdfast_store::codec::{Kind, Record};
+use holdfast_store::{Entry, Guard, Key, MemoryStore, Op, Page, Revision, Store, StoreError, Watch};
+use holdfast_wire::build::{Build, BuildIdentity, Origin};
+use holdfast_wire::id::BuildHash;
+use holdfast_wire::time::Time;
+use holdfastd::clock::Clock;
+use holdfastd::config::yaml::Source;
+use holdfastd::config::{FarmConfig, cases, schedules};
+use holdfastd::farm::{Ask, Farm, FarmError, Loop};
+use serde_json::{Value, json};
+use support::{Agent, Answer, Daemon, News, PATIENCE, ready};
+use tokio::task::JoinHandle;
+
+const PHONE: &str = "00008110-000A2D8E3C41801E";
+
+/// A store that several lives of a daemon share, and at which a life ends.
+#[derive(Clone)]
+struct Mortal {
+    kept: Arc<MemoryStore>,
+    /// Commits until the end.
+    commits_left: Arc<AtomicUsize>,
+    end: End,
+}
+
+/// Where a life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Before the transaction is kept.
+    BeforeCommit,
+    /// Once it is kept, before anybody knows.
+    AfterCommit,
+}
+
+impl Store for Mortal {
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.kept.revision().await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.kept.get(key).await
+    }
+
+    async fn scan_prefix(
+        &self,
+        prefix: &[u8],
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.kept.scan_prefix(prefix, after, limit).await
+    }
+
+    async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<Revision, StoreError> {
+        if self.commits_left.fetch_sub(1, Ordering::Relaxed) > 1 {
+            return self.kept.commit(guards, ops).await;
+        }
+        if self.end == End::AfterCommit {
+            self.kept.commit(guards, ops).await?;
+        }
+        Err(StoreError::Stopped { reason: "the process died".to_owned() })
+    }
+
+    async fn watch_prefix(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
+        self.kept.watch_prefix(prefix, from).await
+    }
+}
+
+/// A farm whose calendar submits a job every second.
+fn every_second(folder: &Path) -> FarmConfig {
+    let case = "name: c\nowner: perf\nrun:\n  kind: launch\n  launches: 5\n";
+    std::fs::write(folder.join("c.yaml"), case).unwrap();
+    let catalogue = cases::read(folder).unwrap();
+    let text = "schedules:\n  - name: tick\n    cron: \"* * * * * *\"\n    missed: run_all\n    job: {class: idle, build: \
+                {branch: trunk}, cases: [c]}\n";
+    let schedules = schedules::parse(&Source::of("s.yaml", text), Some(&catalogue)).unwrap();
+    FarmConfig { catalogue, schedules, ..FarmConfig::from(Policy::with_pools(Vec::new())) }
+}
+
+async fn live(store: Mortal, config: FarmConfig) -> (Farm, JoinHandle<Result<(), FarmError>>) {
+    let (farm_loop, farm) = Loop::restore(store, config, Arc::new(Clock::default())).await.unwrap();
+    (farm, tokio::spawn(farm_loop.run()))
+}
+
+fn build() -> Build {
+    let identity = BuildIdentity {
+        hash: BuildHash::new([1; 32]),
+        size_bytes: 1,
+        bundle_id: "a.b".parse().unwrap(),
+        executable: "A".to_owned(),
+        version: "1".to_owned(),
+        build_number: "1".to_owned(),
+        uuids: Vec::new(),
+        minimum_os: None,
+    };
+    let origin = Origin { branch: Some("trunk".to_owned()), ..Origin::default() };
+    Build { identity, origin, uploaded_at: Time::from_unix_ms(1), symbols: None }
+}
+
+async fn entries(store: &MemoryStore, kind: &'static str) -> Vec<Value> {
+    let page = store.scan_prefix(&Kind::new(kind).prefix(), None, 1_000).await.unwrap();
+    page.entries
+        .iter()
+        .map(|entry| Record::open(&entry.key, &entry.value, u32::MAX).unwrap().read(&entry.key).unwrap())
+        .collect()
+}
+
+/// A time of a record, whole seconds.
+fn seconds(record: &Value, field: &str) -> i64 {
+    let time = Time::try_from(record[field].as_str().unwrap().to_owned()).unwrap();
+    time.as_unix_ms().div_euclid(1_000)
+}
+
+#[tokio::test]
+async fn each_firing_submits_one_job_whatever_dies_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = Arc::new(MemoryStore::new());
+    let life = |commits: usize, end| Mortal {
+        kept: kept.clone(),
+        commits_left: Arc::new(AtomicUsize::new(commits)),
+        end,
+    };
+    // The first life only learns of the schedule and the build.
+    let (farm, running) = live(life(usize::MAX, End::AfterCommit), every_second(folder.path())).await;
+    let begun = seconds(&entries(&kept, "schedule").await[0], "served_until");
+    let build = Box::new(build());
+    farm.ask(|answer| Ask::Build { build, answer }).await.unwrap();
+    running.abort();
+    let _aborted = running.await;
+
+    for (commits, end) in
+        [(1, End::AfterCommit), (1, End::BeforeCommit), (2, End::AfterCommit), (2, End::BeforeCommit)]
+    {
+        let (farm, running) = live(life(commits, end), every_second(folder.path())).await;
+        let died = tokio::time::timeout(PATIENCE, running).await.unwrap().unwrap();
+        assert!(matches!(died, Err(FarmError::Store(_))), "{died:?}");
+        drop(farm);
+    }
+    let (farm, running) = live(life(usize::MAX, End::AfterCommit), every_second(folder.path())).await;
+    let before = entries(&kept, "job").await.len();
+    let mut follow = farm.follow();
+    let more = follow.wait_for(|snapshot| snapshot.jobs.len() > before);
+    drop(tokio::time::timeout(PATIENCE, more).await.unwrap().unwrap());
+    running.abort();
+    let _aborted = running.await;
+
+    let record = &entries(&kept, "schedule").await[0];
+    let firings = seconds(record, "last_fired") - begun;
+    let jobs = entries(&kept, "job").await;
+    assert!(firings >= 4, "four lives and one more each served a firing: {record}");
+    assert_eq!(i64::try_from(jobs.len()).unwrap(), firings, "one job for every second: {record}");
+    assert_eq!(record["last_job"], jobs.last().unwrap()["id"]);
+}
+
+async fn send(daemon: &Daemon, method: Method, path: &str, body: &Value) -> Answer {
+    let request = Request::builder().method(method).uri(path).header("content-type", "application/json");
+    daemon.send(request.body(Body::from(body.to_string())).unwrap()).await
+}
+
+fn pools_of(pools: &Value) -> Vec<(String, Vec<bool>)> {
+    let by_hand = |pool: &Value| {
+        let phones = pool["phones"].as_array().unwrap().iter();
+        phones.map(|phone| phone["by_hand"].as_bool().unwrap()).collect()
+    };
+    let pools = pools["items"].as_array().unwrap().iter();
+    pools.map(|pool| (pool["name"].as_str().unwrap().to_owned(), by_hand(pool))).collect()
+}
+
+#[tokio::test]
+async fn a_phone_stays_where_an_operator_put_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::on_disk(folder.path(), "d1").await;
+    let mut agent = Agent::new("r1");
+    agent.say(&daemon, News { phones: vec![ready(PHONE, "1-1.4")], ..News::default() }).await;
+    let listed = pools_of(&daemon.get("/api/v1/pools").await.json());
+    assert_eq!(listed, [("crash".to_owned(), vec![]), ("general".to_owned(), vec![false])]);
+
+    let path = format!("/api/v1/phones/{PHONE}/pool");
+    let put = send(&daemon, Method::PUT, &path, &json!({ "pool": "crash" })).await;
+    let expected = json!({ "phone": PHONE, "pool": "crash", "by_hand": "crash", "by_file": "general" });
+    assert_eq!((put.status, put.json()), (StatusCode::OK, expected));
+    daemon.kill().await;
+
+    let daemon = Daemon::on_disk(folder.path(), "d2").await;
+    let listed = pools_of(&daemon.get("/api/v1/pools").await.json());
+    assert_eq!(listed, [("crash".to_owned(), vec![true]), ("general".to_owned(), vec![])], "after a restart");
+    let phone = daemon.get(&format!("/api/v1/phones/{PHONE}")).await.json();
+    assert_eq!(phone["pool"], "crash");
+    let unknown = send(&daemon, Method::PUT, &path, &json!({ "pool": "lab" })).await;
+    assert_eq!(unknown.status, StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(
+        unknown.json()["mistakes"],
+        json!([{ "place": "pool", "what": "there is no pool lab; there are: crash, general" }])
+    );
+    let nobody = send(&daemon, Method::PUT, "/api/v1/phones/none/pool", &json!({ "pool": "crash" })).await;
+    assert_eq!(nobody.status, StatusCode::NOT_FOUND);
+
+    let back = send(&daemon, Method::DELETE, &path, &Value::Null).await;
+    let expected = json!({ "phone": PHONE, "pool": "general", "by_hand": null, "by_file": "general" });
+    assert_eq!((back.status, back.json()), (StatusCode::OK, expected));
+    daemon.kill().await;
+    let daemon = Daemon::on_disk(folder.path(), "d3").await;
+    assert_eq!(pools_of(&daemon.get("/api/v1/pools").await.json())[1].1, [false], "back for good");
+    daemon.kill().await;
+}
+
+#[tokio::test]
+async fn an_owners_limits_are_what_an_operator_said_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::on_disk(folder.path(), "d1").await;
+    let build = daemon.with_build().await;
+    for owner in [Some("video"), Some("video"), None] {
+        let request = json!({ "class": "custom", "build": build, "cases": ["cold-launch"], "owner": owner });
+        assert_eq!(daemon.post("/api/v1/jobs", &request).await.status, StatusCode::CREATED);
+    }
+    let path = "/api/v1/owners/video/limits";
+    let wrong = send(&daemon, Method::PUT, path, &json!({ "weight": 0, "running_max": 0 })).await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+    let places: Vec<Value> =
+        wrong.json()["mistakes"].as_array().unwrap().iter().map(|mistake| mistake["place"].clone()).collect();
+    assert_eq!(places, ["weight", "running_max"]);
+    let put = send(&daemon, Method::PUT, path, &json!({ "weight": 3, "minutes_per_day": 600 })).await;
+    let limited = json!({
+        "owner": "video", "weight": 3, "running_max": null, "minutes_per_day": 600, "limits_from": "hand",
+        "minutes_used_today": 0, "over_quota": false, "running": 0, "waiting": 2
+    });
+    assert_eq!((put.status, put.json()), (StatusCode::OK, limited.clone()));
+    daemon.kill().await;
+
+    let daemon = Daemon::on_disk(folder.path(), "d2").await;
+    let listed = daemon.get("/api/v1/owners").await.json();
+    let nobody = json!({
+        "owner": null, "weight": 1, "running_max": null, "minutes_per_day": null, "limits_from": "default",
+        "minutes_used_today": null, "over_quota": false, "running": 0, "waiting": 1
+    });
+    assert_eq!(listed["items"], json!([nobody, limited]), "after a restart");
+    let back = send(&daemon, Method::DELETE, path, &Value::Null).await.json();
+    assert_eq!((&back["weight"], &back["limits_from"]), (&json!(1), &json!("default")));
+    daemon.kill().await;
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::in_memory(folder.path()).await;
+    let run = send(&daemon, Method::POST, "/api/v1/schedules/nightly/run", &Value::Null).await;
+    assert_eq!(run.status, StatusCode::NOT_FOUND);
+    let reload = send(&daemon, Method::POST, "/api/v1/config/reload", &Value::Null).await;
+    assert_eq!(
+        (reload.status, reload.json()["type"].as_str()),
+        (StatusCode::CONFLICT, Some("urn:holdfast:no-files"))
+    );
+    assert_eq!(daemon.get("/api/v1/schedules").await.json()["items"], json!([]));
+    daemon.kill().await;
+}
