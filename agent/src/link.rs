@@ -62,6 +62,7 @@ pub struct Link {
 }
 
 /// What made a wait end.
+#[derive(Debug, PartialEq, Eq)]
 enum News {
     Here,
     Nobody,
@@ -176,6 +177,70 @@ async fn news(
         };
         if changed.is_err() {
             return News::Nobody;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+    use futures_util::FutureExt;
+    use holdfast_wire::id::LeaseNumber;
+    use holdfast_wire::sync::{AttemptProgress, IdlePhone, Version};
+    use holdfast_wire::time::Time;
+
+    use super::*;
+
+    fn idle(obeyed: u64) -> Vec<IdlePhone> {
+        vec![IdlePhone { phone: "phone".parse().unwrap(), obeyed: LeaseNumber(obeyed) }]
+    }
+
+    fn progress() -> AttemptProgress {
+        let step = holdfast_wire::outcome::StepName::Run;
+        AttemptProgress { attempt: "J1.1".parse().unwrap(), step, percent: 1, note: String::new() }
+    }
+
+    /// Each line: what the rack says while a request waits at the daemon, and whether that request is dropped now.
+    #[test]
+    fn a_request_that_waits_is_dropped_for_news_and_for_nothing_else() {
+        let rests = Voice { idle: idle(4), ..Voice::default() };
+        let cases = [
+            ("nothing new", rests.clone(), Waiting::default(), false),
+            ("another lease is over", Voice { idle: idle(5), ..Voice::default() }, Waiting::default(), true),
+            (
+                "its report waits",
+                rests.clone(),
+                Waiting { unreported: ["phone".parse().unwrap()].into(), ..Waiting::default() },
+                true,
+            ),
+            ("a phone's report", Voice { version: Version(1), ..rests.clone() }, Waiting::default(), true),
+            (
+                "progress, too soon",
+                Voice { progress: vec![progress()], ..rests.clone() },
+                Waiting::default(),
+                false,
+            ),
+        ];
+        for (what, said, waits, is_dropped) in cases {
+            let mut talk = Talk::new("rack".parse().unwrap(), "a1".parse().unwrap());
+            let first = talk.request(&rests, &Waiting::default(), Duration::ZERO);
+            let reply = SyncReply {
+                daemon_start: "d1".parse().unwrap(),
+                now: Time::from_unix_ms(0),
+                orders_version: Version(1),
+                orders: Vec::new(),
+                phones_seen: Version(0),
+                confirmed: Vec::new(),
+                refused: Vec::new(),
+            };
+            talk.answered(&first, &reply);
+            let waiting_request = talk.request(&rests, &Waiting::default(), Duration::from_secs(20));
+            let ((_voice, voices), (_waiting, waits)) =
+                (watch::channel(Arc::new(said)), watch::channel(Arc::new(waits)));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let _inside = runtime.enter();
+            let news = news(&talk, &waiting_request, &mut (voices, waits), Instant::now()).now_or_never();
+            assert_eq!(news, is_dropped.then_some(News::Here), "{what}");
         }
     }
 }

@@ -297,3 +297,48 @@ fn waiting_in(store: &Store) -> Waiting {
 pub fn crashes_of(settled: &[Settled]) -> BTreeSet<CrashId> {
     settled.iter().map(|settled| settled.crash).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+    use holdfast_wire::outcome::{AttemptEnd, AttemptReport};
+    use holdfast_wire::time::Time;
+
+    use super::*;
+
+    fn report() -> OutboxItem {
+        let report = AttemptReport {
+            attempt: "J1.1".parse().unwrap(),
+            phone: "phone".parse().unwrap(),
+            lease: LeaseNumber(1),
+            end: AttemptEnd::Revoked,
+            cases: Vec::new(),
+            crashes: Vec::new(),
+            started_at: Time::from_unix_ms(0),
+            ended_at: Time::from_unix_ms(1),
+        };
+        OutboxItem::AttemptEnded { report }
+    }
+
+    /// Whoever sees a phone rest must see that its report waits: before the append is answered, and from the first
+    /// moment after a restart.
+    #[tokio::test]
+    async fn a_report_that_waits_is_never_overlooked() {
+        let _installed_by_another_test = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let client = Client::new(&["http://127.0.0.1:1".to_owned()]).unwrap();
+        let phone: Udid = "phone".parse().unwrap();
+        let mut tasks = JoinSet::new();
+        let outbox = Outbox::open(folder.path(), client.clone(), &mut tasks).unwrap();
+        let waits = |outbox: &Outbox| outbox.waiting().borrow().unreported.contains(&phone);
+        assert!(!waits(&outbox));
+        let id = outbox.append(report(), None).await.unwrap();
+        assert!(waits(&outbox));
+        drop(tasks);
+        let mut tasks = JoinSet::new();
+        let outbox = Outbox::open(folder.path(), client, &mut tasks).unwrap();
+        assert!(waits(&outbox), "before its task has run");
+        outbox.settle(vec![id]).await.unwrap();
+        assert!(!waits(&outbox));
+    }
+}

@@ -57,8 +57,8 @@ impl Wanted {
             }
         };
         let newest = self.pending.as_ref().map_or(*obeyed, |(lease, _)| *lease).max(*obeyed);
-        let is_behind_something = running.is_some() || self.pending.is_some();
-        self.staged = next.filter(|next| next.lease > newest && is_behind_something);
+        // With nothing before it, it waits for an order of its own: only the end of an attempt begins it.
+        self.staged = next.filter(|next| next.lease > newest);
         event
     }
 
