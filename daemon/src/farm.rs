@@ -9,7 +9,7 @@ use std::time::Duration;
 use holdfast_scheduler::{Decision, Event, JobRecord, Record, RestoreError, Scheduler};
 use holdfast_store::codec::Kind;
 use holdfast_store::{Entry, Key, Op, Store, StoreError};
-use holdfast_wire::api::{Change, CrashView, Explanation};
+use holdfast_wire::api::{Change, CrashView, Explanation, JobEta, Plan};
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{BlobHash, BuildHash, JobId, Owner, RackId, ScheduleName, Udid};
 use holdfast_wire::job::{JobSpec, JobState};
@@ -120,6 +120,20 @@ pub enum Ask {
         /// Why; none unless it waits.
         answer: oneshot::Sender<Option<Explanation>>,
     },
+    /// What would happen if this were submitted now? Changes nothing.
+    Plan {
+        /// What would be asked.
+        spec: Box<JobSpec>,
+        /// What would happen.
+        answer: oneshot::Sender<Plan>,
+    },
+    /// When do these start, and why do they wait? Changes nothing.
+    Eta {
+        /// Which.
+        jobs: Vec<JobId>,
+        /// Those of them that wait, in the same order.
+        answer: oneshot::Sender<Vec<JobEta>>,
+    },
 }
 
 /// What an agent said in one request, everything parsed and every blob it names on disk.
@@ -136,10 +150,15 @@ pub struct AgentSpoke {
 }
 
 /// What became of a submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submitted {
     /// It is a new job.
-    New(JobId),
+    New {
+        /// Its name.
+        job: JobId,
+        /// Why nothing that the farm has can ever run it; none while there is hope.
+        never: Option<String>,
+    },
     /// The same was submitted under this key before.
     Before(JobId),
     /// Something else was submitted under this key before.
@@ -492,6 +511,21 @@ impl<S: Store> Loop<S> {
                 let explanation = self.brain.explain(job);
                 turn.answer(answer, explanation);
             }
+            Ask::Plan { spec, answer } => {
+                let plan = self.brain.plan(self.clock.now(), &spec);
+                turn.answer(answer, plan);
+            }
+            Ask::Eta { jobs, answer } => {
+                let now = self.clock.now();
+                let of = |job| {
+                    Some(JobEta {
+                        waiting: Some(self.brain.waiting(job)?),
+                        eta: self.brain.eta(now, job),
+                        job,
+                    })
+                };
+                turn.answer(answer, jobs.into_iter().filter_map(of).collect());
+            }
         }
         Ok(())
     }
@@ -572,7 +606,7 @@ impl<S: Store> Loop<S> {
             self.submissions.insert(key, submission);
         }
         self.apply(turn, Event::JobSubmitted { job, spec });
-        Ok(Submitted::New(job))
+        Ok(Submitted::New { job, never: self.brain.never_starts(job) })
     }
 
     fn hear(&mut self, turn: &mut Turn, spoke: AgentSpoke) -> Result<(), FarmError> {

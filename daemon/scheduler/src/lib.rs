@@ -36,6 +36,7 @@ mod events;
 mod explain;
 mod fleet;
 mod gang;
+mod hope;
 mod kinds;
 mod lanes;
 mod lease;

@@ -61,8 +61,8 @@ impl Scheduler {
         } else {
             self.choose(slot).into_iter().collect()
         };
-        let would = if self.fitting(lane).next().is_none() {
-            PlanAnswer::Never { why: self.summary(slot, ahead) }
+        let would = if let Some(why) = self.hopeless(slot) {
+            PlanAnswer::Never { why }
         } else if starts.is_empty() {
             preempts.extend(self.would_preempt(id));
             PlanAnswer::Waits { eta: self.eta_of(now, slot), ahead, summary: self.summary(slot, ahead) }

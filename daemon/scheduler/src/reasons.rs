@@ -16,9 +16,8 @@ impl Scheduler {
         let mut answers = Vec::new();
         let mut say =
             |rule, words: String, until: Option<Time>| answers.push(RuleAnswer { rule, words, until });
-        if self.fitting(lane).next().is_none() {
-            let words = "nothing that the farm has can ever run it".to_owned();
-            say(Rule::NeverFits, words, None);
+        if let Some(why) = self.hopeless(slot) {
+            say(Rule::NeverFits, format!("nothing that the farm has can ever run it: {why}"), None);
         }
         if lane.shut.window {
             let (name, opens) = self.window_of(spec.class);
@@ -48,7 +47,7 @@ impl Scheduler {
             say(Rule::Lifted, words, None);
         } else if let Some(after) = self.rule(spec.class).lift_after {
             let at = slot.record.submitted_at.after(after);
-            say(Rule::LiftsLater, format!("at {at} it goes before all that is not strict"), Some(at));
+            say(Rule::LiftsLater, "then it goes before all that is not strict".to_owned(), Some(at));
         }
         let steps = self.lanes.wants[lane.key.wants].steps.iter().zip(0u32..).skip(lane.key.step + 1);
         for ((after, term), number) in steps {
@@ -56,7 +55,7 @@ impl Scheduler {
             let phones = term.to_string();
             say(
                 Rule::Fallback { number, phones: phones.clone() },
-                format!("from {at} on, {phones} will do"),
+                format!("from then on, {phones} will do"),
                 Some(at),
             );
         }
@@ -66,7 +65,7 @@ impl Scheduler {
             say(Rule::Retry { attempts }, words, None);
         }
         if let Some(start_by) = spec.start_by {
-            say(Rule::StartBy, format!("it expires at {start_by}"), Some(start_by));
+            say(Rule::StartBy, "then it expires unless it has started".to_owned(), Some(start_by));
         }
         answers
     }

@@ -236,7 +236,7 @@ fn pool_words(used: &PoolUse) -> String {
 
 fn owners(owners: &[OwnerView]) -> Part {
     let mut sorted: Vec<&OwnerView> = owners.iter().collect();
-    sorted.sort_by(|a, b| (b.running, b.waiting, &a.owner).cmp(&(a.running, a.waiting, &b.owner)));
+    sorted.sort_by(|a, b| (b.running, &a.owner).cmp(&(a.running, &b.owner)));
     let hidden = sorted.len().saturating_sub(OWNERS_MAX);
     Part::leaf(
         "owners",
@@ -276,7 +276,7 @@ fn owner_words(view: &OwnerView) -> String {
         Some(most) => format!("{} of {most} running", view.running),
         None => format!("{} running", view.running),
     };
-    let mut words = format!("{running}, {} waiting, weight {}", view.waiting, view.weight);
+    let mut words = format!("{running}, weight {}", view.weight);
     if let Some(quota) = view.minutes_per_day {
         words.push_str(&format!(", {} of {quota} min today", view.minutes_used_today.unwrap_or(0)));
     }

@@ -10,7 +10,7 @@ use holdfast_scheduler::{AttemptRecord, Event};
 use holdfast_wire::api::{Explanation, IDEMPOTENCY_KEY, JobRequest, JobView, Mistake, Page, Problem};
 use holdfast_wire::case::Case;
 use holdfast_wire::id::{BlobHash, JobId};
-use holdfast_wire::job::{JobClass, JobSpec, JobState};
+use holdfast_wire::job::{JobClass, JobSpec, JobState, PHONES_PER_JOB_MAX};
 use holdfast_wire::outcome::{AttemptReport, CaseResult};
 use serde::Deserialize;
 
@@ -50,16 +50,17 @@ pub async fn submit(
     let body_hash = BlobHash::new(*blake3::hash(&body.bytes).as_bytes());
     let key = key.map(|key| (key, body_hash));
     let submitted = app.farm.ask(|answer| Ask::Submit { spec, key, answer }).await?;
-    let (status, job) = match submitted {
-        Submitted::New(job) => (StatusCode::CREATED, job),
-        Submitted::Before(job) => (StatusCode::OK, job),
+    let (status, job, never) = match submitted {
+        Submitted::New { job, never } => (StatusCode::CREATED, job, never),
+        Submitted::Before(job) => (StatusCode::OK, job, None),
         Submitted::OtherBody(job) => {
             let what =
                 format!("was used for another request, which became {job}; take a new key for a new job");
             return Err(Refusal::mistake("Idempotency-Key", what));
         }
     };
-    Ok((status, Json(view(&app, job, Detail::Short).await?)))
+    let warning = never.map(|why| format!("nothing here can ever match: {why}"));
+    Ok((status, Json(JobView { warning, ..view(&app, job, Detail::Short).await? })))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
@@ -74,7 +75,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 }
 
 /// The checked job, or every mistake in the request.
-fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpec, Refusal> {
+pub(crate) fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpec, Refusal> {
     let mut mistakes = Vec::new();
     let mut wrong = |place: String, what: String| mistakes.push(Mistake { place, what });
     let build = snapshot.builds.get(&request.build);
@@ -112,6 +113,10 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
     for (place, what) in request.requirements.mistakes() {
         wrong(format!("requirements.{place}"), what);
     }
+    if !(1..=PHONES_PER_JOB_MAX).contains(&request.phones) {
+        let what = format!("a job runs on 1 to {PHONES_PER_JOB_MAX} phones at once, not {}", request.phones);
+        wrong("phones".to_owned(), what);
+    }
     let now = app.clock.now();
     if let Some(start_by) = request.start_by.filter(|start_by| *start_by <= now) {
         wrong("start_by".to_owned(), format!("{start_by} is over already; it is {now}"));
@@ -125,8 +130,8 @@ fn spec_of(app: &App, snapshot: &Snapshot, request: JobRequest) -> Result<JobSpe
         priority: request.priority,
         owner: request.owner,
         start_by: request.start_by,
-        phones: 1,
-        compare: None,
+        phones: request.phones,
+        compare: request.compare,
         content: None,
     };
     let size = serde_json::to_vec(&spec).map_or(usize::MAX, |bytes| bytes.len());
@@ -196,7 +201,12 @@ pub async fn list(
 #[utoipa::path(get, path = "/api/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path)),
     responses((status = 200, body = JobView), (status = 404, body = Problem)))]
 pub async fn describe(State(app): State<App>, Path(id): Path<JobId>) -> Result<Json<JobView>, Refusal> {
-    Ok(Json(view(&app, id, Detail::Whole).await?))
+    let mut job = view(&app, id, Detail::Whole).await?;
+    if job.state == JobState::Queued {
+        let foretold = app.farm.ask(|answer| Ask::Eta { jobs: vec![id], answer }).await?.pop();
+        (job.waiting, job.eta) = foretold.map_or((job.waiting, None), |one| (one.waiting, one.eta));
+    }
+    Ok(Json(job))
 }
 
 /// Takes a job back. One that is over stays as it is.
@@ -216,17 +226,19 @@ pub async fn cancel(State(app): State<App>, Path(id): Path<JobId>) -> Result<Jso
     responses((status = 200, body = Explanation), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn explain(State(app): State<App>, Path(id): Path<JobId>) -> Result<Json<Explanation>, Refusal> {
     let explanation = app.farm.ask(|answer| Ask::Explain { job: id, answer }).await?;
-    if let Some(explanation) = explanation {
-        return Ok(Json(explanation));
-    }
+    explanation.map(Json).ok_or_else(|| not_waiting(&app, id))
+}
+
+/// Why nothing is said of a job's waiting.
+pub(crate) fn not_waiting(app: &App, id: JobId) -> Refusal {
     let snapshot = app.farm.snapshot();
-    let job = snapshot.jobs.get(&id).ok_or_else(|| unknown(id))?;
+    let Some(job) = snapshot.jobs.get(&id) else { return unknown(id) };
     let words = match &job.state {
         JobState::Queued => "has just begun to wait; ask again".to_owned(),
         JobState::Running { phone, .. } => format!("does not wait: it runs on phone {phone}"),
         JobState::Ended { outcome, .. } => format!("does not wait: it is {}", outcome.as_str()),
     };
-    Err(Refusal::new(StatusCode::CONFLICT, "not-waiting", "The job does not wait", format!("{id} {words}")))
+    Refusal::new(StatusCode::CONFLICT, "not-waiting", "The job does not wait", format!("{id} {words}"))
 }
 
 /// How much of a job is shown.
@@ -258,6 +270,6 @@ fn cases_of(blobs: &crate::blobs::Blobs, attempt: &AttemptRecord) -> Vec<CaseRes
     report.map(|report| report.cases).unwrap_or_default()
 }
 
-fn unknown(id: JobId) -> Refusal {
+pub(crate) fn unknown(id: JobId) -> Refusal {
     Refusal::not_found(format!("job {id}"), "`holdfast job list` shows what there is")
 }

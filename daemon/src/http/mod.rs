@@ -3,7 +3,7 @@
 //! | module | serves |
 //! |---|---|
 //! | [`agents`] | `/agent/v1/…`: what agents say and fetch |
-//! | [`builds`], [`jobs`], [`queue`], [`phones`], [`racks`], [`crashes`], [`cases`] | `/api/v1/…` |
+//! | [`builds`], [`jobs`], [`plan`], [`queue`], [`phones`], [`racks`], [`crashes`], [`cases`] | `/api/v1/…` |
 //! | [`pools`], [`owners`], [`schedules`], [`config`] | the rules, as operators see and change them |
 //! | [`changes`] | the change stream |
 //! | [`health`] | whether the daemon is well, and its metrics |
@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod lists;
 pub mod owners;
 pub mod phones;
+pub mod plan;
 pub mod pools;
 pub mod problem;
 pub mod queue;

@@ -13,7 +13,7 @@ use super::agents::off_the_runtime;
 use super::problem::{Body, Path, Refusal};
 use super::state::App;
 use crate::config::owners::limit_mistakes;
-use crate::farm::Ask;
+use crate::farm::{Ask, Stopping};
 use crate::rules::RulesChange;
 
 /// Milliseconds of a minute.
@@ -90,34 +90,54 @@ async fn views(app: &App) -> Result<Vec<OwnerView>, Refusal> {
                 JobState::Ended { .. } => {}
             }
         }
-        for owner in snapshot.rules.policy.owners.keys() {
-            uses.entry(Some(owner.clone())).or_default();
-        }
-        for (owner, used_ms) in used {
-            uses.entry(Some(owner)).or_default().used_ms = Some(used_ms);
-        }
-        let views = uses.into_iter().map(|(owner, usage)| {
-            let (limits, limits_from) = limits_of(&snapshot.rules, owner.as_ref());
-            let used_ms = limits.minutes_per_day.map(|_| usage.used_ms.unwrap_or(0));
-            let minutes_used = used_ms.map(|ms| ms / MINUTE_MS);
-            OwnerView {
-                owner,
-                weight: limits.weight,
-                running_max: limits.running_max,
-                minutes_per_day: limits.minutes_per_day,
-                limits_from,
-                minutes_used_today: minutes_used,
-                over_quota: limits
-                    .minutes_per_day
-                    .zip(minutes_used)
-                    .is_some_and(|(most, used)| used >= u64::from(most)),
-                running: usage.running,
-                waiting: usage.waiting,
-            }
-        });
-        Ok(views.collect())
+        Ok(of_uses(&snapshot.rules, uses, used))
     })
     .await
+}
+
+/// Owners that run something or have limits, with what they use; what waits is not counted, which takes a walk over all
+/// jobs.
+pub(crate) async fn at_work(app: &App) -> Result<Vec<OwnerView>, Stopping> {
+    let used = app.farm.ask(|answer| Ask::Usage { answer }).await?;
+    let snapshot = app.farm.snapshot();
+    let mut uses: BTreeMap<Option<Owner>, Use> = BTreeMap::new();
+    for job in snapshot.running.iter().filter_map(|id| snapshot.jobs.get(id)) {
+        uses.entry(job.spec.owner.clone()).or_default().running += 1;
+    }
+    Ok(of_uses(&snapshot.rules, uses, used))
+}
+
+fn of_uses(
+    rules: &crate::rules::Shown,
+    mut uses: BTreeMap<Option<Owner>, Use>,
+    used: Vec<(Owner, u64)>,
+) -> Vec<OwnerView> {
+    for owner in rules.policy.owners.keys() {
+        uses.entry(Some(owner.clone())).or_default();
+    }
+    for (owner, used_ms) in used {
+        uses.entry(Some(owner)).or_default().used_ms = Some(used_ms);
+    }
+    let views = uses.into_iter().map(|(owner, usage)| {
+        let (limits, limits_from) = limits_of(rules, owner.as_ref());
+        let used_ms = limits.minutes_per_day.map(|_| usage.used_ms.unwrap_or(0));
+        let minutes_used = used_ms.map(|ms| ms / MINUTE_MS);
+        OwnerView {
+            owner,
+            weight: limits.weight,
+            running_max: limits.running_max,
+            minutes_per_day: limits.minutes_per_day,
+            limits_from,
+            minutes_used_today: minutes_used,
+            over_quota: limits
+                .minutes_per_day
+                .zip(minutes_used)
+                .is_some_and(|(most, used)| used >= u64::from(most)),
+            running: usage.running,
+            waiting: usage.waiting,
+        }
+    });
+    views.collect()
 }
 
 fn limits_of(

@@ -1,15 +1,19 @@
 //! The queue by class: what waits, what runs, which jobs are next, why they wait and when they are expected to start.
 //! The order itself is the scheduler's.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
-use holdfast_wire::api::{ClassQueue, Problem, QueueView, QueuedJob};
+use holdfast_wire::api::{ClassQueue, JobEta, Problem, QueueView, QueuedJob};
+use holdfast_wire::id::JobId;
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 use serde::Deserialize;
 
 use super::problem::{Query, Refusal};
 use super::state::App;
+use crate::farm::{Ask, Stopping};
 use crate::snapshot::Snapshot;
 
 /// Waiting jobs shown of each class: what a screen shows of all five.
@@ -32,12 +36,21 @@ pub async fn show(State(app): State<App>, Query(wanted): Query<Wanted>) -> Resul
         Some(class) => vec![class],
         None => JobClass::ALL.to_vec(),
     };
-    Ok(Json(view(&app, &classes)))
+    Ok(Json(view(&app, &classes).await?))
 }
 
-/// The queue of these classes, in this order.
-pub(crate) fn view(app: &App, classes: &[JobClass]) -> QueueView {
-    of_snapshot(&app.farm.snapshot(), app.clock.now(), classes)
+/// The queue of these classes, in this order, each with the jobs that are next and their expected starts.
+pub(crate) async fn view(app: &App, classes: &[JobClass]) -> Result<QueueView, Stopping> {
+    let mut view = of_snapshot(&app.farm.snapshot(), app.clock.now(), classes);
+    let jobs = view.classes.iter().flat_map(|class| class.next.iter().map(|job| job.job)).collect();
+    let foretold = app.farm.ask(|answer| Ask::Eta { jobs, answer }).await?;
+    let mut foretold: BTreeMap<JobId, JobEta> = foretold.into_iter().map(|one| (one.job, one)).collect();
+    for job in view.classes.iter_mut().flat_map(|class| &mut class.next) {
+        if let Some(JobEta { eta, waiting, .. }) = foretold.remove(&job.job) {
+            (job.eta, job.waiting) = (eta, waiting);
+        }
+    }
+    Ok(view)
 }
 
 fn of_snapshot(snapshot: &Snapshot, now: Time, classes: &[JobClass]) -> QueueView {
@@ -62,7 +75,7 @@ fn of_snapshot(snapshot: &Snapshot, now: Time, classes: &[JobClass]) -> QueueVie
                     submitted_at: job.submitted_at,
                     start_by: job.spec.start_by,
                     phones: job.spec.phones,
-                    waiting: snapshot.waiting.get(&job.id).cloned(),
+                    waiting: None,
                     eta: None,
                 });
             }

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::problem::Refusal;
 use super::state::App;
 use super::{
-    agents, builds, cases, changes, config, crashes, health, jobs, owners, phones, pools, queue, racks,
+    agents, builds, cases, changes, config, crashes, health, jobs, owners, phones, plan, pools, queue, racks,
     schedules,
 };
 use crate::dashboard;
@@ -91,6 +91,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(jobs::describe))
         .routes(routes!(jobs::cancel))
         .routes(routes!(jobs::explain))
+        .routes(routes!(plan::plan))
+        .routes(routes!(plan::eta))
         .routes(routes!(queue::show))
         .routes(routes!(phones::list))
         .routes(routes!(phones::describe))
