@@ -172,7 +172,12 @@ impl Rules {
     pub fn change(&mut self, now: Time, change: RulesChange) -> Result<Changed, StoreError> {
         match change {
             RulesChange::Reloaded(config) => {
-                let words = config::difference(&self.shown.config, &config);
+                let mut words = config::difference(&self.shown.config, &config);
+                let gone = |pool: &PoolName| !config.policy.pools.iter().any(|known| known.name == *pool);
+                let homeless = self.shown.overrides.pools.iter().filter(|(_, pool)| gone(pool));
+                words.extend(homeless.map(|(phone, pool)| {
+                    format!("phone {phone} was put into pool {pool} by hand, and there is no such pool now: the files decide")
+                }));
                 let ops = self.adopt(*config, now)?;
                 Ok(Changed { ops, event: Some(self.event()), words })
             }

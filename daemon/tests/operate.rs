@@ -265,3 +265,22 @@ async fn what_is_not_there_is_said() {
     assert_eq!(daemon.get("/api/v1/schedules").await.json()["items"], json!([]));
     daemon.kill().await;
 }
+
+#[tokio::test]
+async fn a_phone_that_is_moved_takes_the_work_of_its_new_pool() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::in_memory(folder.path()).await;
+    let build = daemon.with_build().await;
+    let mut agent = Agent::new("r1");
+    agent.say(&daemon, News { phones: vec![ready(PHONE, "1-1.4")], ..News::default() }).await;
+    let job = daemon.submit(&build, "crash").await;
+    assert_eq!(daemon.job(&job).await["state"]["state"], "queued", "the general pool serves no crash jobs");
+    let path = format!("/api/v1/phones/{PHONE}/pool");
+    let put = send(&daemon, Method::PUT, &path, &json!({ "pool": "crash" })).await;
+    assert_eq!(put.status, StatusCode::OK, "{}", put.text());
+    assert_eq!(daemon.job(&job).await["state"]["state"], "running");
+    agent.say(&daemon, News::default()).await;
+    let (_, work) = agent.begin(PHONE);
+    assert_eq!(work.attempt.to_string(), format!("{job}.1"));
+    daemon.kill().await;
+}
