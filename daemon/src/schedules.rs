@@ -397,6 +397,65 @@ mod tests {
         }
     }
 
+    /// Serves what is due in as many turns as it takes; the firings, and the last record if there is one.
+    fn serve_all(timetable: &mut Timetable, now: Time, kept: &mut Option<Op>) -> Vec<Time> {
+        let mut firings = Vec::new();
+        while timetable.next_at().is_some_and(|next| next <= now) {
+            for due in timetable.due(now, &farm(), 0) {
+                firings.push(due.firing);
+                *kept = timetable.record(&due.schedule, due.firing, Ok(JobId(1))).unwrap().or(kept.take());
+            }
+        }
+        firings
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config::with_cases(64))]
+
+        /// Whatever the times at which the daemon looks, and whether it was started again before: no firing is served
+        /// twice or before its time, all are when all count, and none that came in time is left out.
+        #[test]
+        fn no_firing_is_served_twice_and_none_in_time_is_left_out(
+            looks in proptest::collection::vec((1_u64..20_000, proptest::bool::ANY), 1..12),
+        ) {
+            for missed in ["skip", "run_once", "run_all"] {
+                let plans = plans(&format!(
+                    "schedules:\n  - name: s\n    cron: \"*/7 * * * *\"\n    missed: {missed}\n    job: {{class: idle, \
+                     build: {{branch: trunk}}, cases: [c]}}\n"
+                ));
+                let begun = at("21T10:30:00");
+                let mut timetable = Timetable::default();
+                let mut kept = timetable.adopt(plans.clone(), begun).unwrap().pop();
+                let (mut now, mut before, mut served) = (begun, begun, Vec::new());
+                for (seconds, restarted) in &looks {
+                    now = now.after(Duration::from_secs(*seconds));
+                    if *restarted {
+                        timetable = restored(vec![kept.clone().unwrap()]);
+                        timetable.adopt(plans.clone(), now).unwrap();
+                    }
+                    let firings = serve_all(&mut timetable, now, &mut kept);
+                    let late = Time::from_unix_ms(now.as_unix_ms() - 60_000).max(before);
+                    for in_time in plans[0].when.between(late, now, usize::MAX) {
+                        proptest::prop_assert!(firings.contains(&in_time), "{missed}: {in_time} of {firings:?}");
+                    }
+                    let missed_ones = firings.iter().filter(|firing| **firing <= late).count();
+                    let missed_max = match missed {
+                        "skip" => 0,
+                        "run_once" => 1,
+                        _ => usize::MAX,
+                    };
+                    proptest::prop_assert!(missed_ones <= missed_max, "{missed}: {firings:?}");
+                    served.extend(firings);
+                    before = now;
+                }
+                proptest::prop_assert!(served.windows(2).all(|two| two[0] < two[1]), "{missed}: {served:?}");
+                if missed == "run_all" {
+                    proptest::prop_assert_eq!(served, plans[0].when.between(begun, now, usize::MAX));
+                }
+            }
+        }
+    }
+
     #[test]
     fn more_firings_than_a_turn_holds_are_served_in_the_next() {
         let plans = hourly("run_all", "newest");
