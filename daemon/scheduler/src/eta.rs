@@ -50,8 +50,15 @@ impl Scheduler {
         let likely = begin + wait_ms;
         let spread = self.pace(&slot.record.spec).spread_ms;
         let latest = begin + wait_ms * LATEST + spread + ROOM_MS;
-        let words =
-            format!("about {load:.0} jobs go before it on {} phones that work and fit", working.len());
+        let before = match whole(load.round()) {
+            0 => "nothing goes before it".to_owned(),
+            1 => "about 1 job goes before it".to_owned(),
+            jobs => format!("about {jobs} jobs go before it"),
+        };
+        let words = match working.len() {
+            1 => format!("{before} on the 1 phone that works and fits"),
+            phones => format!("{before} on {phones} phones that work and fit"),
+        };
         Some(Eta {
             earliest: later(now, begin + wait_ms * EARLIEST),
             likely: later(now, likely),
