@@ -44,6 +44,7 @@ pub struct Config {
 
 /// Whether phones that do not trust the rack are asked to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Pair {
     /// Put the trust dialog on the screen; a person taps.
@@ -54,6 +55,7 @@ pub enum Pair {
 
 /// How archives go over the cable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub struct Upload {
     /// Writes on the way at once.
@@ -123,24 +125,37 @@ fn line_of(text: &str, place: &str) -> usize {
     found.map_or(1, |index| index + 1)
 }
 
+/// What an agent is told. Its JSON Schema for editors is made from here: `config/schemas/agent.json`.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema), schemars(title = "agent.yaml of Holdfast"))]
 #[serde(deny_unknown_fields)]
 struct ConfigFile {
+    /// The rack's name; it never changes.
     rack: RackId,
+    /// Addresses of one and the same daemon, like `http://127.0.0.1:7433`.
     daemons: Vec<String>,
+    /// Where usbmuxd serves: a path, or host:port.
     #[serde(default)]
     usbmuxd: Option<String>,
+    /// The folder for everything that must outlive the agent.
     data: PathBuf,
+    /// What to do with a phone that does not trust this rack.
     #[serde(default = "never")]
     pair: Pair,
+    /// Words that jobs may require, by the phone's UDID.
     #[serde(default)]
+    #[cfg_attr(test, schemars(with = "BTreeMap<String, Vec<Label>>"))]
     labels: BTreeMap<Udid, Vec<Label>>,
+    /// Builds kept here at most, bytes.
     #[serde(default = "cache_bytes_max")]
     cache_bytes_max: u64,
+    /// How archives go over the cable.
     #[serde(default)]
     upload: Upload,
+    /// When a phone is unfit for work.
     #[serde(default)]
     thresholds: ThresholdsFile,
+    /// Deadlines, milliseconds.
     #[serde(default)]
     timeouts: TimeoutsFile,
 }
@@ -153,7 +168,9 @@ fn cache_bytes_max() -> u64 {
     20_000_000_000
 }
 
+/// When a phone is unfit for work; it works again at the second number of each pair.
 #[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 struct ThresholdsFile {
     hot_celsius: f64,
@@ -173,7 +190,9 @@ impl Default for ThresholdsFile {
 
 macro_rules! timeouts {
     ($($key:ident => $field:ident),+ $(,)?) => {
+        /// Deadlines, milliseconds.
         #[derive(Deserialize)]
+        #[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
         #[serde(deny_unknown_fields, default)]
         struct TimeoutsFile {
             $($key: u64,)+
@@ -298,6 +317,32 @@ mod tests {
     use super::*;
 
     const SAMPLE: &str = include_str!("../../config/agent.yaml");
+
+    #[test]
+    fn the_committed_schema_is_that_of_the_program_and_the_sample_keeps_it() {
+        let schema = schemars::generate::SchemaSettings::draft07()
+            .into_generator()
+            .into_root_schema_for::<ConfigFile>();
+        let text = serde_json::to_string_pretty(&schema).unwrap() + "\n";
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config");
+        let file = folder.join("schemas/agent.json");
+        if std::env::var_os("HOLDFAST_WRITE_SCHEMAS").is_some() {
+            std::fs::write(&file, &text).unwrap();
+        }
+        let committed = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(committed == text, "{} is old; run this test with HOLDFAST_WRITE_SCHEMAS=1", file.display());
+
+        let sample = std::fs::read_to_string(folder.join("agent.yaml")).unwrap();
+        assert_eq!(sample.lines().next(), Some("# yaml-language-server: $schema=schemas/agent.json"));
+        let validator = jsonschema::draft7::new(schema.as_value()).unwrap();
+        let good = |text: &str| validator.is_valid(&serde_yaml::from_str(text).unwrap());
+        assert!(good(&sample));
+        for (right, wrong) in
+            [("pair: never", "pair: often"), ("rack: rack-1", "rack: rack 1"), ("window: 4", "windows: 4")]
+        {
+            assert!(sample.contains(right) && !good(&sample.replace(right, wrong)), "{wrong}");
+        }
+    }
 
     #[test]
     fn the_sample_loads_and_says_the_defaults() {
