@@ -77,6 +77,11 @@ pub enum Command {
         /// Which.
         shell: clap_complete::Shell,
     },
+    /// Writes the manual pages, one for every command.
+    Manual {
+        /// The folder they go into.
+        folder: PathBuf,
+    },
 }
 
 /// `holdfast build …`

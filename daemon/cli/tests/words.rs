@@ -218,6 +218,29 @@ fn help_shows_every_noun_and_every_exit_code() {
 }
 
 #[test]
+fn every_command_has_its_manual_page() {
+    let standin = StandIn::start();
+    let folder = tempfile::tempdir().unwrap();
+    let man = folder.path().join("man1");
+    let ran = standin.run(&["manual", man.to_str().unwrap(), "--json"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (0, ""));
+    let written: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(written["pages"].as_u64().unwrap(), std::fs::read_dir(&man).unwrap().count() as u64);
+    for (page, words) in [
+        ("holdfast.1", "Exit codes"),
+        ("holdfast-queue.1", "expected starts"),
+        ("holdfast-job-submit.1", "SECONDS:EXPRESSION"),
+        ("holdfast-phone-force-release.1", "nobody is blamed"),
+    ] {
+        let text = std::fs::read_to_string(man.join(page)).unwrap().replace("\\-", "-");
+        assert!(text.starts_with(".ie") && text.contains(words), "{page}: {text}");
+    }
+    let ran = standin.run(&["manual", "/dev/null/man"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (1, ""));
+    assert_eq!(standin.asked(), [], "the manual asks no daemon");
+}
+
+#[test]
 fn shells_get_completions_that_know_the_nouns() {
     let standin = StandIn::start();
     for shell in ["bash", "zsh", "fish"] {

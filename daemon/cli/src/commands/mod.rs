@@ -7,6 +7,7 @@ mod config;
 mod crash;
 mod doctor;
 mod job;
+mod manual;
 mod owner;
 mod phone;
 mod pool;
@@ -49,6 +50,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Audit(command) => audit::run(&context, command).await,
         Command::Store(command) => programs::store(&context, command).await,
         Command::Doctor => doctor::run(&context).await,
+        Command::Manual { folder } => manual::run(&context, &folder),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "holdfast", &mut script);
