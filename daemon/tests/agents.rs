@@ -186,7 +186,7 @@ async fn requests_that_make_no_sense_are_refused_in_words() {
     newer.protocol += 1;
     let refused = post_sync(&daemon, &newer).await;
     assert_eq!(refused.status, StatusCode::CONFLICT);
-    assert!(refused.text().contains("protocol 2 and this daemon up to 1"), "{}", refused.text());
+    assert!(refused.text().contains("protocol 3 and this daemon up to 2"), "{}", refused.text());
 
     let mut crowded = agent.request(News::default());
     crowded.phones = (0..257).map(|number| ready(&format!("P{number}"), "1-1")).collect();
