@@ -65,7 +65,7 @@ impl Scheduler {
             slot.record.spec.build.hash != last
                 && slot.record.spec.phones == 1
                 && self.own_place(slot).is_as_urgent_as(own)
-                && lane.shut == crate::lanes::Shut::default()
+                && self.standing(slot, self.own_place(slot)).is_some()
                 && (lane.native.has(kind) || lane.lent.has(kind))
                 && self.accepts(slot, phone)
         });

@@ -72,7 +72,7 @@ impl Scheduler {
     /// phones count in part.
     fn load_before(&self, slot: &Slot) -> (f64, f64) {
         let own = &self.lanes.list[slot.lane];
-        let place = own.counted(self.own_place(slot));
+        let place = self.counted(slot);
         let (mut load, mut work_ms) = (0.0, 0.0);
         let mut counted = 0;
         for (id, lane) in self.lanes.list.iter().enumerate() {
@@ -86,11 +86,10 @@ impl Scheduler {
             if common == 0 || all == 0 {
                 continue;
             }
-            let before = lane.jobs.iter().take_while(|other| lane.counted(**other) < place);
-            let before = before.take(AHEAD_MAX - counted).count();
+            let before = self.before(lane, place, AHEAD_MAX - counted);
             counted += before;
             let part = before as f64 * f64::from(common) / f64::from(all);
-            let first = lane.jobs.first().and_then(|first| self.jobs.get(first.job()));
+            let first = lane.jobs().next().and_then(|first| self.jobs.get(first.job()));
             let pace = first.map_or(0.0, |first| self.pace(&first.record.spec).mean_ms);
             load += part * f64::from(lane.key.phones);
             work_ms += part * f64::from(lane.key.phones) * pace;

@@ -250,7 +250,6 @@ impl Scheduler {
         }
         self.phones[id].record.quarantine = Some(why);
         self.changed(id, Touch::Recorded);
-        self.drop_from_gang(id);
     }
 
     fn phone_taken(&mut self, udid: &Udid, taken: Taken) {
@@ -260,7 +259,6 @@ impl Scheduler {
         }
         self.phones[id].record.taken = Some(taken);
         self.changed(id, Touch::Recorded);
-        self.drop_from_gang(id);
     }
 
     /// A borrowed phone may come back.

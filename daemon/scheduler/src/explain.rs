@@ -41,14 +41,13 @@ impl Scheduler {
     /// Jobs that are served before this one on phones that would do for both, counted up to a limit.
     pub(crate) fn ahead(&self, slot: &Slot, most: usize) -> usize {
         let own = &self.lanes.list[slot.lane];
-        let place = own.counted(self.own_place(slot));
+        let place = self.counted(slot);
         let mut count = 0;
         for (id, lane) in self.lanes.list.iter().enumerate() {
             if self.lanes.heads[id] >= place || !self.compete(own, lane) {
                 continue;
             }
-            let before = lane.jobs.iter().take_while(|other| lane.counted(**other) < place);
-            count += before.take(most - count).count();
+            count += self.before(lane, place, most - count);
             if count >= most {
                 break;
             }
@@ -149,7 +148,7 @@ impl Scheduler {
             return Some(Obstacle::Window { name, opens });
         }
         if let (true, Some(owner), Some(running_max)) =
-            (lane.shut.owner, &share.owner, share.rule.running_max)
+            (share.is_full(lane.key.phones), &share.owner, share.rule.running_max)
         {
             return Some(Obstacle::OwnerLimit { owner: owner.clone(), running_max });
         }
@@ -157,7 +156,7 @@ impl Scheduler {
             let free = self.free_for(slot);
             return Some(Obstacle::Gang { needed: lane.key.phones, free });
         }
-        if lane.beyond_quota
+        if share.is_beyond_quota()
             && let Some(owner) = &share.owner
         {
             return Some(Obstacle::OverQuota { owner: owner.clone() });
@@ -241,7 +240,7 @@ impl Scheduler {
                 None => format!("window {name} is shut and never opens; look at the pools file"),
             });
         }
-        if lane.shut.owner {
+        if share.is_full(lane.key.phones) {
             return Some(format!("{owner} runs as many jobs at once as it may"));
         }
         if lane.shut.phones {

@@ -31,7 +31,8 @@ impl Scheduler {
         let missing = wanted.saturating_sub(seats.len());
         seats.extend(free.into_iter().take(missing));
         if seats.len() < wanted {
-            let place = self.own_place(slot);
+            let own = self.own_place(slot);
+            let place = self.standing(slot, own).unwrap_or(own);
             let missing = wanted - seats.len();
             seats.extend(self.gathered_behind(slot, place).into_iter().take(missing));
         }
@@ -58,8 +59,8 @@ impl Scheduler {
         let lane = &self.lanes.list[slot.lane];
         let behind = self.gangs.iter().filter(|(job, _)| {
             self.jobs.get(**job).is_some_and(|other| {
-                let counted = self.lanes.list[other.lane].counted(self.own_place(other));
-                counted > lane.counted(place)
+                let standing = self.standing(other, self.own_place(other));
+                standing.is_none_or(|standing| standing > place)
             })
         });
         let phones = behind.flat_map(|(_, phones)| phones.iter().copied());
@@ -75,7 +76,8 @@ impl Scheduler {
         if self.gangs.is_empty() {
             return None;
         }
-        self.gathered_behind(slot, self.own_place(slot)).first().copied()
+        let place = self.standing(slot, self.own_place(slot))?;
+        self.gathered_behind(slot, place).first().copied()
     }
 
     /// Nothing is kept for the job any longer.

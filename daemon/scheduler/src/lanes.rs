@@ -36,7 +36,7 @@ pub(crate) struct LaneKey {
     pub(crate) step: usize,
     /// The oldest OS on which the build installs, by number.
     pub(crate) minimum_os: Option<usize>,
-    /// Whose, where it matters to a rule.
+    /// Whose, where phones ask for it.
     pub(crate) owner: Option<OwnerId>,
     /// Phones that each needs at once.
     pub(crate) phones: u16,
@@ -45,8 +45,6 @@ pub(crate) struct LaneKey {
 /// Why no job of a lane is begun, however many phones are free.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Shut {
-    /// The owner runs as much as it may.
-    pub(crate) owner: bool,
     /// The window is closed.
     pub(crate) window: bool,
     /// Fewer phones work than each of its jobs needs.
@@ -61,14 +59,13 @@ pub(crate) struct Lane {
     pub(crate) demand: Demand,
     /// The pool asked for instead of those that serve the class.
     pub(crate) pool: Option<PoolName>,
-    pub(crate) jobs: BTreeSet<Place>,
+    /// Waiting jobs in the order of service: those of each owner that has limits by themselves, all others together.
+    pub(crate) parts: BTreeMap<Option<OwnerId>, BTreeSet<Place>>,
     /// Kinds that serve it.
     pub(crate) native: Bits,
     /// Kinds that it may borrow.
     pub(crate) lent: Bits,
     pub(crate) shut: Shut,
-    /// Its owner has used up its quota.
-    pub(crate) beyond_quota: bool,
     /// Jobs in it that do not take every phone of these kinds.
     pub(crate) picky: u32,
 }
@@ -89,16 +86,15 @@ impl Lane {
         }
     }
 
-    /// The place of a job of this lane, as it counts now.
-    pub(crate) fn counted(&self, place: Place) -> Place {
-        if self.beyond_quota { place.beyond_quota() } else { place }
+    /// Every waiting job, part by part.
+    pub(crate) fn jobs(&self) -> impl Iterator<Item = Place> {
+        self.parts.values().flatten().copied()
     }
 
+    /// The first place, whether its owner may begin it now or not.
     fn head(&self) -> Place {
-        match self.jobs.first() {
-            Some(first) if self.shut == Shut::default() => self.counted(*first),
-            Some(_) | None => Place::LAST,
-        }
+        let firsts = self.parts.values().filter_map(|jobs| jobs.first());
+        firsts.min().copied().filter(|_| self.shut == Shut::default()).unwrap_or(Place::LAST)
     }
 }
 
@@ -126,7 +122,7 @@ pub(crate) struct Wants {
 pub(crate) struct Lanes {
     pub(crate) list: Vec<Lane>,
     ids: BTreeMap<LaneKey, LaneId>,
-    /// The first place of each lane; last of all when nothing of it may begin.
+    /// The first place of each lane, whoever's it is; last of all when nothing of it may begin.
     pub(crate) heads: Vec<Place>,
     /// Lanes with a job that may begin.
     pub(crate) live: Bits,
@@ -204,55 +200,59 @@ impl Lanes {
     }
 
     /// Adds a lane without jobs; the place of one that is long empty is used again. The caller says which kinds fit.
-    pub(crate) fn add(&mut self, key: LaneKey, demand: Demand) -> (LaneId, Option<Lane>) {
+    pub(crate) fn add(&mut self, key: LaneKey, demand: Demand) -> LaneId {
         let pool = self.wants[key.wants].pool.clone();
         let lane = Lane {
             key: key.clone(),
             demand,
             pool,
-            jobs: BTreeSet::new(),
+            parts: BTreeMap::new(),
             native: Bits::default(),
             lent: Bits::default(),
             shut: Shut::default(),
-            beyond_quota: false,
             picky: 0,
         };
         let reused = if self.empty.len() > EMPTY_LANES_MAX { self.empty.pop_first() } else { None };
-        let (id, before) = match reused {
+        let id = match reused {
             Some(id) => {
                 let before = std::mem::replace(&mut self.list[id], lane);
                 self.ids.remove(&before.key);
-                (id, Some(before))
+                id
             }
             None => {
                 self.list.push(lane);
                 self.heads.push(Place::LAST);
-                (self.list.len() - 1, None)
+                self.list.len() - 1
             }
         };
         self.ids.insert(key, id);
         self.empty.insert(id);
-        (id, before)
+        id
     }
 
-    pub(crate) fn insert(&mut self, id: LaneId, place: Place) {
+    pub(crate) fn insert(&mut self, id: LaneId, part: Option<OwnerId>, place: Place) {
         let lane = &mut self.list[id];
-        if lane.jobs.is_empty() {
+        if lane.parts.is_empty() {
             self.empty.remove(&id);
         }
-        lane.jobs.insert(place);
-        if lane.counted(place) < self.heads[id] {
+        lane.parts.entry(part).or_default().insert(place);
+        if place < self.heads[id] {
             self.note(id);
         }
     }
 
-    pub(crate) fn remove(&mut self, id: LaneId, place: Place) {
+    pub(crate) fn remove(&mut self, id: LaneId, part: Option<OwnerId>, place: Place) {
         let lane = &mut self.list[id];
-        lane.jobs.remove(&place);
-        if lane.jobs.is_empty() {
+        if let Some(jobs) = lane.parts.get_mut(&part) {
+            jobs.remove(&place);
+            if jobs.is_empty() {
+                lane.parts.remove(&part);
+            }
+        }
+        if lane.parts.is_empty() {
             self.empty.insert(id);
         }
-        if lane.counted(place) == self.heads[id] {
+        if place == self.heads[id] {
             self.note(id);
         }
     }

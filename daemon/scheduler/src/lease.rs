@@ -21,6 +21,10 @@ impl Scheduler {
     pub(crate) fn grant(&mut self, id: JobId, phones: &[PhoneId]) {
         let now = self.now;
         self.leave(id);
+        // One that was kept for a job of several phones which goes behind this one is kept no longer.
+        for phone in phones {
+            self.take_from_gang(*phone);
+        }
         let Some(slot) = self.jobs.get_mut(id) else { return };
         let (owner, share, usual_ms) = (slot.owner, slot.share, slot.usual_ms);
         let limit = self.policy.attempt_overhead.saturating_add(run_limit(&slot.record));
@@ -122,13 +126,13 @@ impl Scheduler {
         let share = &mut self.shares.list[owner];
         share.running += u32::try_from(phones).unwrap_or(u32::MAX);
         share.expected_ms = share.expected_ms.saturating_add(usual_ms * phones as u64);
-        self.judge_owner(owner);
     }
 
     /// Counts an attempt that is over.
     pub(crate) fn charge_end(&mut self, owner: usize, usual_ms: u64, held: Duration) {
         let today = crate::shares::day_of(self.now);
         let share = &mut self.shares.list[owner];
+        let share_was_full = share.rule.running_max.is_some() && !share.waiting.is_empty();
         share.running = share.running.saturating_sub(1);
         share.expected_ms = share.expected_ms.saturating_sub(usual_ms);
         if share.rule.minutes_per_day.is_some() {
@@ -145,19 +149,9 @@ impl Scheduler {
                 self.turn.out.push(Decision::SaveOwner(Arc::new(used)));
             }
         }
-        self.judge_owner(owner);
-    }
-
-    /// Lets the lanes of an owner through, or shuts them, as its limits say now.
-    pub(crate) fn judge_owner(&mut self, owner: usize) {
-        if !self.shares.list[owner].is_apart {
-            return;
-        }
-        let lanes: Vec<usize> = self.shares.list[owner].lanes.iter().copied().collect();
-        for lane in lanes {
-            if self.judge_lane(lane) {
-                self.turn.lanes.push(lane);
-            }
+        // Whoever was at its limit may have room for another.
+        if share_was_full {
+            self.turn.owners.push(owner);
         }
     }
 

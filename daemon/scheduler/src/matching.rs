@@ -11,6 +11,7 @@ use crate::kinds::PhoneId;
 use crate::lanes::LaneId;
 use crate::place::Place;
 use crate::scheduler::Scheduler;
+use crate::shares::OwnerId;
 use crate::waiting::Slot;
 
 /// Phones with the job's build that are looked at before any free phone will do.
@@ -18,6 +19,9 @@ const SAME_BUILD_LOOKS: usize = 16;
 
 /// Jobs behind the first that are looked at for one of the build that is on the phone already.
 const BATCH_LOOKS: usize = 3;
+
+/// Waiting jobs of an owner with room for another that are looked at to take a phone from lesser work.
+const OWNER_LOOKS: usize = 4;
 
 /// Failures through the fault of phones of one rack after which the whole rack is avoided.
 const RACK_FAILURES: usize = 2;
@@ -27,21 +31,31 @@ impl Scheduler {
     pub(crate) fn dispatch(&mut self) {
         loop {
             let phones = std::mem::take(&mut self.turn.phones);
-            let jobs = std::mem::take(&mut self.turn.jobs);
+            let mut jobs = std::mem::take(&mut self.turn.jobs);
             let lanes = std::mem::take(&mut self.turn.lanes);
-            let recheck = std::mem::take(&mut self.turn.recheck);
+            let owners = std::mem::take(&mut self.turn.owners);
             for phone in &phones {
                 self.phones[*phone].is_fresh = false;
             }
-            if phones.is_empty() && jobs.is_empty() && lanes.is_empty() && !recheck {
+            if std::mem::take(&mut self.turn.recheck) && self.has_free() {
+                // Who kept away from some phones may have to make do with them.
+                jobs.extend(self.picky.iter());
+            }
+            if phones.is_empty() && jobs.is_empty() && lanes.is_empty() && owners.is_empty() {
                 return;
             }
-            let anywhere = !self.kinds.with_free.is_empty() || !self.gangs.is_empty();
-            match (phones.as_slice(), jobs.as_slice()) {
-                _ if !anywhere => {}
-                ([phone], []) if lanes.is_empty() && !recheck => self.serve(*phone),
-                ([], [job]) if lanes.is_empty() && !recheck => self.seat(*job),
-                _ => self.match_all(),
+            if phones.len() > 1 || !lanes.is_empty() {
+                if self.has_free() {
+                    self.match_all();
+                }
+            } else {
+                if let Some(phone) = phones.first() {
+                    self.serve(*phone);
+                }
+                self.seat_all(&mut jobs);
+            }
+            for owner in owners {
+                self.let_through(owner);
             }
             for job in jobs {
                 self.summon(job);
@@ -50,6 +64,63 @@ impl Scheduler {
                 self.summon_for_lane(lane);
             }
         }
+    }
+
+    /// Whether any phone is free, or kept for a job of several phones.
+    fn has_free(&self) -> bool {
+        !self.kinds.with_free.is_empty() || !self.gangs.is_empty()
+    }
+
+    fn seat_all(&mut self, jobs: &mut [JobId]) {
+        if jobs.len() > 1 {
+            jobs.sort_unstable_by_key(|job| self.place(*job));
+        }
+        for job in jobs {
+            if !self.has_free() {
+                return;
+            }
+            self.seat(*job);
+        }
+    }
+
+    /// An owner that was at its limit may begin another job, on a free phone or on one that lesser work gives up.
+    fn let_through(&mut self, owner: OwnerId) {
+        while let Some(job) = self.first_of_owner(owner) {
+            self.seat(job);
+            if self.jobs.get(job).is_some_and(|slot| slot.is_waiting) {
+                break;
+            }
+        }
+        if self.kinds.with_victims.is_empty() {
+            return;
+        }
+        let first: Vec<JobId> =
+            self.shares.list[owner].waiting.iter().take(OWNER_LOOKS).map(|place| place.job()).collect();
+        for job in first {
+            self.summon(job);
+        }
+    }
+
+    /// The first job of an owner for which a phone is free.
+    fn first_of_owner(&self, owner: OwnerId) -> Option<JobId> {
+        let mut best = Place::LAST;
+        for kind in self.kinds.with_free.iter() {
+            let kind = &self.kinds.list[kind];
+            for lane in kind.native.both(&self.lanes.live).chain(kind.lent.both(&self.lanes.live)) {
+                let lane = &self.lanes.list[lane];
+                let jobs = lane.parts.get(&Some(owner)).into_iter().flatten();
+                let mut seated = jobs.take_while(|place| **place < best).filter(|place| {
+                    let slot = self.jobs.get(place.job());
+                    slot.is_some_and(|slot| {
+                        self.standing(slot, **place).is_some() && self.choose(slot).is_some()
+                    })
+                });
+                if let Some(place) = seated.next() {
+                    best = *place;
+                }
+            }
+        }
+        (best != Place::LAST).then(|| best.job())
     }
 
     /// Gives a free phone to the first job that takes it.
@@ -69,28 +140,31 @@ impl Scheduler {
 
     /// The first job of these lanes that takes the phone.
     fn first_of(&self, phone: PhoneId, lanes: &Bits) -> Option<(LaneId, Place)> {
-        let mut best = (0, Place::LAST);
+        let mut best: Option<(Place, LaneId, Place)> = None;
         for lane in lanes.both(&self.lanes.live) {
-            let head = self.lanes.heads[lane];
-            if head >= best.1 {
+            if best.is_some_and(|(standing, ..)| standing <= self.lanes.heads[lane]) {
                 continue;
             }
-            if self.lanes.list[lane].picky == 0 {
-                best = (lane, head);
-            } else if let Some(place) = self.first_taker(lane, phone)
-                && place < best.1
+            if let Some((standing, place)) = self.first_taker(lane, phone)
+                && best.is_none_or(|(least, ..)| standing < least)
             {
-                best = (lane, place);
+                best = Some((standing, lane, place));
             }
         }
-        (best.1 != Place::LAST).then_some(best)
+        best.map(|(_, lane, place)| (lane, place))
     }
 
-    /// The first job of a lane that takes this phone.
-    fn first_taker(&self, lane: LaneId, phone: PhoneId) -> Option<Place> {
+    /// The first job of a lane that takes this phone: where it stands, and its place.
+    fn first_taker(&self, lane: LaneId, phone: PhoneId) -> Option<(Place, Place)> {
         let lane = &self.lanes.list[lane];
-        let takes = |place: &&Place| self.jobs.get(place.job()).is_some_and(|slot| self.accepts(slot, phone));
-        lane.jobs.iter().find(takes).map(|place| lane.counted(*place))
+        let takes = |place: &&Place| {
+            lane.picky == 0 || self.jobs.get(place.job()).is_some_and(|slot| self.accepts(slot, phone))
+        };
+        let firsts = lane.parts.iter().filter_map(|(part, jobs)| {
+            let place = jobs.iter().find(takes)?;
+            Some((self.standing_of(*part, lane, *place)?, *place))
+        });
+        firsts.min()
     }
 
     /// The job itself, or one as urgent that goes better with this phone: of the other build of its comparison, or of
@@ -107,8 +181,8 @@ impl Scheduler {
             return job;
         }
         let own = self.own_place(slot);
-        let lane = &self.lanes.list[lane];
-        let behind = lane.jobs.range(own..).skip(1).take(BATCH_LOOKS);
+        let jobs = self.lanes.list[lane].parts.get(&self.part(slot));
+        let behind = jobs.into_iter().flat_map(|jobs| jobs.range(own..)).skip(1).take(BATCH_LOOKS);
         let mut behind = behind.filter(|place| place.is_as_urgent_as(own)).map(|place| place.job());
         let same = behind.find(|job| {
             self.jobs.get(*job).is_some_and(|slot| {
@@ -123,11 +197,10 @@ impl Scheduler {
     /// Looks for a phone for a job that has just begun to wait: what waits longer has found none of them to fit.
     fn seat(&mut self, job: JobId) {
         let Some(slot) = self.jobs.get(job).filter(|slot| slot.is_waiting) else { return };
-        let lane = &self.lanes.list[slot.lane];
-        if lane.shut != crate::lanes::Shut::default() {
+        if self.standing(slot, self.own_place(slot)).is_none() {
             return;
         }
-        if lane.key.phones > 1 {
+        if slot.record.spec.phones > 1 {
             self.seat_gang(job);
         } else if let Some(phone) = self.choose(slot) {
             self.grant(job, &[phone]);
@@ -147,8 +220,8 @@ impl Scheduler {
                     best = Some(found);
                 }
             }
-            let Some((place, phone)) = best else { return };
-            let job = place.job();
+            let Some((standing, phone)) = best else { return };
+            let job = standing.job();
             if self.jobs.get(job).is_some_and(|slot| slot.record.spec.phones > 1) {
                 passed.insert(job);
                 self.seat_gang(job);
@@ -166,24 +239,28 @@ impl Scheduler {
         passed: &BTreeSet<JobId>,
     ) -> Option<(Place, PhoneId)> {
         let lane = &self.lanes.list[lane_id];
-        for place in &lane.jobs {
-            let counted = lane.counted(*place);
-            if counted >= limit {
-                return None;
-            }
-            let Some(slot) = self.jobs.get(place.job()) else { continue };
-            if passed.contains(&place.job()) {
-                continue;
-            }
-            if let Some(phone) = self.choose(slot) {
-                return Some((counted, phone));
-            }
-            // Whoever comes behind takes the same phones or fewer.
-            if !slot.is_picky {
-                return None;
+        let mut best: Option<(Place, PhoneId)> = None;
+        for (part, jobs) in &lane.parts {
+            for place in jobs {
+                let Some(standing) = self.standing_of(*part, lane, *place) else { break };
+                if standing >= best.map_or(limit, |(least, _)| least) {
+                    break;
+                }
+                let Some(slot) = self.jobs.get(place.job()) else { continue };
+                if passed.contains(&place.job()) {
+                    continue;
+                }
+                if let Some(phone) = self.choose(slot) {
+                    best = Some((standing, phone));
+                    break;
+                }
+                // Whoever comes behind takes the same phones or fewer.
+                if !slot.is_picky {
+                    break;
+                }
             }
         }
-        None
+        best
     }
 
     /// The free phone that suits a waiting job best: that of its comparison, then one that has its build, then one of
@@ -264,13 +341,17 @@ impl Scheduler {
         on_phone(phone) && self.may_elsewhere(slot, |other| !on_phone(other))
     }
 
-    /// Whether a phone that works and for which something holds fits the job.
+    /// Whether as many phones as the job needs work, fit it, and are such as something says.
     fn may_elsewhere(&self, slot: &Slot, holds: impl Fn(PhoneId) -> bool) -> bool {
+        let wanted = usize::from(slot.record.spec.phones);
         let lane = &self.lanes.list[slot.lane];
         let kinds = lane.native.iter().chain(lane.lent.iter()).map(|kind| &self.kinds.list[kind]);
         kinds
             .filter(|kind| kind.working > 0)
             .flat_map(|kind| kind.members.iter().copied())
-            .any(|phone| self.phones[phone].noted.working && holds(phone))
+            .filter(|phone| self.phones[*phone].noted.working && holds(*phone))
+            .take(wanted)
+            .count()
+            == wanted
     }
 }

@@ -8,7 +8,6 @@ use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::time::Time;
 
 use crate::explain::AHEAD_MAX;
-use crate::lanes::Shut;
 use crate::record::JobRecord;
 use crate::scheduler::Scheduler;
 use crate::shares::{Share, day_of};
@@ -52,7 +51,8 @@ impl Scheduler {
         let rules = self.rules_of(slot, ahead);
         let phones: Vec<_> = self.by_udid.values().filter_map(|phone| self.answer(slot, *phone)).collect();
         let mut preempts = Vec::new();
-        let starts = if lane.shut != Shut::default() {
+        let may_begin = self.standing(slot, self.own_place(slot)).is_some();
+        let starts = if !may_begin {
             Vec::new()
         } else if lane.key.phones > 1 {
             let free = self.fitting(lane).flat_map(|kind| kind.free.iter().map(|(_, _, phone)| *phone));
@@ -76,7 +76,7 @@ impl Scheduler {
     /// The work that would be made to give way.
     fn would_preempt(&self, id: JobId) -> Option<Preemption> {
         let slot = self.jobs.get(id)?;
-        if self.lanes.list[slot.lane].shut != Shut::default() || slot.record.spec.phones > 1 {
+        if self.standing(slot, self.own_place(slot)).is_none() || slot.record.spec.phones > 1 {
             return None;
         }
         let (phone, when) = self.victim_for(id)?;

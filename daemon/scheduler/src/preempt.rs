@@ -6,7 +6,7 @@ use holdfast_wire::sync::YieldWhen;
 
 use crate::fleet::Touch;
 use crate::kinds::{PhoneId, VictimKey};
-use crate::lanes::{LaneId, Shut};
+use crate::lanes::LaneId;
 use crate::record::HoldPhase;
 use crate::scheduler::Scheduler;
 
@@ -19,9 +19,10 @@ impl Scheduler {
         let Some(slot) = self.jobs.get(job).filter(|slot| slot.is_waiting && slot.summons.is_none()) else {
             return;
         };
-        let lane = &self.lanes.list[slot.lane];
-        // A job of several phones gathers what comes free; it does not break off what others run.
-        if lane.shut != Shut::default() || lane.key.phones > 1 {
+        // What may not begin, or is below everything, breaks nothing off; and a job of several phones gathers what comes
+        // free.
+        let place = self.own_place(slot);
+        if self.standing(slot, place) != Some(place) || slot.record.spec.phones > 1 {
             return;
         }
         if let Some((phone, when)) = self.victim_for(job) {
@@ -42,15 +43,18 @@ impl Scheduler {
         if self.kinds.with_victims.is_empty() {
             return;
         }
-        let jobs: Vec<JobId> = self.lanes.list[lane].jobs.iter().map(|place| place.job()).collect();
-        for job in jobs {
-            self.summon(job);
-            let waits_in_vain = self
-                .jobs
-                .get(job)
-                .is_some_and(|slot| slot.is_waiting && slot.summons.is_none() && !slot.is_picky);
-            if waits_in_vain {
-                return;
+        let parts: Vec<_> = self.lanes.list[lane].parts.keys().copied().collect();
+        for part in parts {
+            let jobs = self.lanes.list[lane].parts.get(&part).into_iter().flatten();
+            let jobs: Vec<JobId> = jobs.map(|place| place.job()).collect();
+            for job in jobs {
+                self.summon(job);
+                let in_vain = self.jobs.get(job);
+                let in_vain =
+                    in_vain.is_some_and(|slot| slot.is_waiting && slot.summons.is_none() && !slot.is_picky);
+                if in_vain {
+                    break;
+                }
             }
         }
     }

@@ -74,11 +74,11 @@ impl Scheduler {
         let lane = &self.lanes.list[slot.lane];
         let share = &self.shares.list[slot.owner];
         let Some(owner) = &share.owner else { return };
-        if let (true, Some(running_max)) = (lane.shut.owner, share.rule.running_max) {
+        if let (true, Some(running_max)) = (share.is_full(lane.key.phones), share.rule.running_max) {
             let words = format!("{owner} runs {} of {running_max} jobs that it may at once", share.running);
             say(Rule::OwnerLimit { owner: owner.clone(), running_max }, words, None);
         }
-        if let (true, Some(minutes_per_day)) = (lane.beyond_quota, share.rule.minutes_per_day) {
+        if let (true, Some(minutes_per_day)) = (share.is_beyond_quota(), share.rule.minutes_per_day) {
             let minutes_used = u32::try_from(share.used_ms / 60_000).unwrap_or(u32::MAX);
             let words = format!(
                 "{owner} has used {minutes_used} of {minutes_per_day} phone-minutes today, and more is running: \

@@ -115,6 +115,7 @@ impl Scheduler {
             shares: Shares::new(&policy),
             compares: Compares::default(),
             gangs: BTreeMap::new(),
+            picky: BTreeSet::new(),
             free_builds: BTreeMap::new(),
             tested: BTreeMap::new(),
             paces: Paces::default(),

@@ -8,7 +8,7 @@ use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 
 use crate::fleet::{Changed, Touch};
-use crate::kinds::{Kinds, PhoneId};
+use crate::kinds::Kinds;
 use crate::lanes::Lanes;
 use crate::policy::{ClassPolicy, Policy};
 use crate::scheduler::Scheduler;
@@ -131,16 +131,7 @@ impl Scheduler {
             let share = &mut self.shares.list[owner];
             if share.day != today {
                 (share.day, share.used_ms) = (today, 0);
-                self.judge_owner(owner);
             }
-        }
-    }
-
-    /// A phone that can work for nobody is kept for nobody.
-    pub(crate) fn drop_from_gang(&mut self, phone: PhoneId) {
-        if self.phones[phone].gathered.is_some() && !self.may_work(&self.phones[phone]) {
-            self.take_from_gang(phone);
-            self.settle(phone);
         }
     }
 }

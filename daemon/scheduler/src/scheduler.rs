@@ -19,7 +19,7 @@ use crate::pace::Paces;
 use crate::place::Place;
 use crate::policy::{ClassPolicy, Policy};
 use crate::record::JobRecord;
-use crate::shares::Shares;
+use crate::shares::{OwnerId, Shares};
 use crate::table::Table;
 use crate::timers::{Timer, Timers};
 use crate::waiting::Slot;
@@ -50,6 +50,8 @@ pub struct Scheduler {
     pub(crate) shares: Shares,
     pub(crate) compares: Compares,
     pub(crate) gangs: Gangs,
+    /// Waiting jobs that do not take every phone of the kinds that fit them.
+    pub(crate) picky: BTreeSet<JobId>,
     /// Free phones by the build that they ran last.
     pub(crate) free_builds: BTreeMap<BuildHash, BTreeSet<FreeKey>>,
     /// How often each build has been asked for in idle time.
@@ -73,6 +75,8 @@ pub(crate) struct Turn {
     pub(crate) jobs: Vec<JobId>,
     /// Lanes that have been let through.
     pub(crate) lanes: Vec<LaneId>,
+    /// Owners that may begin another job.
+    pub(crate) owners: Vec<OwnerId>,
     /// Whether jobs that were choosy may take what they did not.
     pub(crate) recheck: bool,
     /// Phones that are to be told of.

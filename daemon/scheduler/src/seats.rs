@@ -49,6 +49,10 @@ impl Scheduler {
 
     /// Makes the notes about a phone true to what it is.
     pub(crate) fn settle(&mut self, id: PhoneId) {
+        // A phone that can work for nobody is kept for nobody.
+        if self.phones[id].gathered.is_some() && !self.may_work(&self.phones[id]) {
+            self.take_from_gang(id);
+        }
         let kind = self.kind_of(id);
         let noted = self.noted_as(id);
         let phone = &mut self.phones[id];
@@ -81,6 +85,12 @@ impl Scheduler {
         if (old.working && !noted.working) || old_kind != kind {
             // Whoever counted on this phone may have to make do with another.
             self.turn.recheck = true;
+            if let Some(job) = self.phones[id].summoned.take()
+                && let Some(slot) = self.jobs.get_mut(job)
+            {
+                slot.summons = None;
+                self.turn.jobs.push(job);
+            }
         }
         if old.working != noted.working || old_kind != kind {
             self.judge_gangs();

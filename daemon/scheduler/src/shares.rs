@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdfast_wire::id::Owner;
 use holdfast_wire::time::Time;
 
-use crate::lanes::LaneId;
+use crate::place::Place;
 use crate::policy::{OwnerPolicy, Policy};
 
 /// One owner, by number; jobs without an owner share one.
@@ -33,8 +33,10 @@ pub(crate) fn end_of_day(day: i64) -> Time {
 pub(crate) struct Share {
     pub(crate) owner: Option<Owner>,
     pub(crate) rule: OwnerPolicy,
-    /// Whether a rule makes a difference between this owner and others: then its jobs have lanes of their own.
-    pub(crate) is_apart: bool,
+    /// Whether phones ask for this owner by name: then its jobs have lanes of their own.
+    pub(crate) is_named: bool,
+    /// Whether it has a limit or a quota: then its jobs stand by themselves in each lane.
+    pub(crate) is_limited: bool,
     /// Attempts that count and hold a phone.
     pub(crate) running: u32,
     /// The day that `used_ms` is of.
@@ -42,8 +44,8 @@ pub(crate) struct Share {
     pub(crate) used_ms: u64,
     /// What the attempts that run are expected to use.
     pub(crate) expected_ms: u64,
-    /// Lanes of its own.
-    pub(crate) lanes: BTreeSet<LaneId>,
+    /// Its waiting jobs in the order of service, when it has limits.
+    pub(crate) waiting: BTreeSet<Place>,
     /// Up to where it has been served, by rank.
     served: BTreeMap<u8, u64>,
 }
@@ -52,6 +54,14 @@ impl Share {
     /// Whether an attempt on so many phones would be more than it may run.
     pub(crate) fn is_full(&self, phones: u16) -> bool {
         self.rule.running_max.is_some_and(|most| self.running + u32::from(phones) > most)
+    }
+
+    /// Where a job of it stands now; none when it may not begin any.
+    pub(crate) fn standing(&self, phones: u16, place: Place) -> Option<Place> {
+        if self.is_full(phones) {
+            return None;
+        }
+        Some(if self.is_beyond_quota() { place.beyond_quota() } else { place })
     }
 
     /// Whether what it has used today, with what it is using, is all that it may.
@@ -81,12 +91,13 @@ impl Shares {
         let mut share = Share {
             owner,
             rule: policy.default_owner,
-            is_apart: false,
+            is_named: false,
+            is_limited: false,
             running: 0,
             day: 0,
             used_ms: 0,
             expected_ms: 0,
-            lanes: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             served: BTreeMap::new(),
         };
         share.obey(policy);
@@ -108,7 +119,6 @@ impl Shares {
     pub(crate) fn obey(&mut self, policy: &Policy) {
         for share in &mut self.list {
             share.obey(policy);
-            share.lanes.clear();
             share.served.clear();
         }
         self.reached.clear();
@@ -150,9 +160,8 @@ impl Share {
             policy.pools.iter().any(|pool| pool.only.contains(owner))
                 || policy.demands.iter().any(|demand| demand.only.contains(owner))
         };
-        self.is_apart = self.rule.running_max.is_some()
-            || self.rule.minutes_per_day.is_some()
-            || self.owner.as_ref().is_some_and(named);
+        self.is_named = self.owner.as_ref().is_some_and(named);
+        self.is_limited = self.rule.running_max.is_some() || self.rule.minutes_per_day.is_some();
     }
 }
 

@@ -69,13 +69,47 @@ impl Scheduler {
         }
     }
 
-    /// The place of a job in the order of service; none unless it waits.
+    /// The place of a job in the order of service; none unless it waits. That its owner may be beyond its quota is not
+    /// in it.
     pub fn place(&self, id: JobId) -> Option<Place> {
-        let slot = self.jobs.get(id).filter(|slot| slot.is_waiting)?;
-        Some(self.lanes.list[slot.lane].counted(self.own_place(slot)))
+        self.jobs.get(id).filter(|slot| slot.is_waiting).map(|slot| self.own_place(slot))
     }
 
-    /// The same without regard to its owner's quota.
+    /// Where a waiting job stands now; none when its lane is shut or its owner may not begin any.
+    pub(crate) fn standing(&self, slot: &Slot, place: Place) -> Option<Place> {
+        let lane = &self.lanes.list[slot.lane];
+        if lane.shut != Shut::default() {
+            return None;
+        }
+        self.standing_of(self.part(slot), lane, place)
+    }
+
+    /// Where a job of this part of a lane stands now.
+    pub(crate) fn standing_of(&self, part: Option<OwnerId>, lane: &Lane, place: Place) -> Option<Place> {
+        part.map_or(Some(place), |owner| self.shares.list[owner].standing(lane.key.phones, place))
+    }
+
+    /// Where a waiting job counts among the others: as it stands, or would if it might begin.
+    pub(crate) fn counted(&self, slot: &Slot) -> Place {
+        let own = self.own_place(slot);
+        self.standing(slot, own).unwrap_or(own)
+    }
+
+    /// Jobs of a lane that go before a place, counted up to a limit.
+    pub(crate) fn before(&self, lane: &Lane, place: Place, most: usize) -> usize {
+        let parts = lane.parts.iter().flat_map(|(part, jobs)| {
+            let standing = move |other: &&Place| self.standing_of(*part, lane, **other);
+            jobs.iter().take_while(move |other| standing(other).is_some_and(|other| other < place))
+        });
+        parts.take(most).count()
+    }
+
+    /// The part of its lane in which a job stands.
+    pub(crate) fn part(&self, slot: &Slot) -> Option<OwnerId> {
+        self.shares.list[slot.owner].is_limited.then_some(slot.owner)
+    }
+
+    /// The place of a job that waits or is about to.
     pub(crate) fn own_place(&self, slot: &Slot) -> Place {
         let JobRecord { id, spec, .. } = &*slot.record;
         if slot.is_lifted {
@@ -88,28 +122,36 @@ impl Scheduler {
     pub(crate) fn wait(&mut self, id: JobId) {
         let now = self.now;
         let Some(slot) = self.jobs.get(id) else { return };
-        let spec = slot.record.spec.clone();
-        let (submitted, waited) = (slot.record.submitted_at, now.since(slot.record.submitted_at));
-        let is_picky = spec.compare.is_some() || slot.record.failed_elsewhere().next().is_some();
+        let record = slot.record.clone();
+        let spec = &record.spec;
+        let is_picky = spec.compare.is_some() || record.failed_elsewhere().next().is_some();
         let lift_after = self.rule(spec.class).lift_after;
-        let (key, loosens_at) = self.lane_key(id, now);
-        let lane = self.lane(key.clone());
+        let (key, loosens_at) = self.lane_key(&record, slot.owner, now);
+        let step = u8::try_from(key.step).unwrap_or(u8::MAX);
+        let lane = self.lane(key);
         if let Some(slot) = self.jobs.get_mut(id) {
-            slot.lane = lane;
-            slot.step = u8::try_from(key.step).unwrap_or(u8::MAX);
-            slot.is_waiting = true;
-            slot.is_picky = is_picky;
-            slot.is_lifted = lift_after.is_some_and(|after| after <= waited);
+            (slot.lane, slot.step) = (lane, step);
+            (slot.is_waiting, slot.is_picky) = (true, is_picky);
+            slot.is_lifted = lift_after.is_some_and(|after| after <= now.since(record.submitted_at));
         }
-        if let Some(place) = self.jobs.get(id).map(|slot| self.own_place(slot)) {
-            self.lanes.insert(lane, place);
+        if let Some(slot) = self.jobs.get(id) {
+            let (place, part) = (self.own_place(slot), self.part(slot));
+            self.lanes.insert(lane, part, place);
+            if let Some(owner) = part {
+                self.shares.list[owner].waiting.insert(place);
+            }
         }
         if is_picky {
             self.lanes.list[lane].picky += 1;
+            self.picky.insert(id);
         }
         if let Some(name) = &spec.compare {
             self.compares.wait(name, id);
-            self.timers.set(submitted.after(self.policy.compare_wait), Timer::Loosen(id));
+            let waits_until = record.submitted_at.after(self.policy.compare_wait);
+            // One that has waited long enough must not be looked at for ever in the same instant.
+            if waits_until > now {
+                self.timers.set(waits_until, Timer::Loosen(id));
+            }
         }
         if let Some(at) = spec.start_by {
             self.timers.set(at, Timer::Expire(id));
@@ -124,15 +166,20 @@ impl Scheduler {
     pub(crate) fn leave(&mut self, id: JobId) {
         let Some(slot) = self.jobs.get(id).filter(|slot| slot.is_waiting) else { return };
         let (lane, place, is_picky) = (slot.lane, self.own_place(slot), slot.is_picky);
+        let (part, is_gang) = (self.part(slot), slot.record.spec.phones > 1);
         if let Some(at) = slot.record.spec.start_by {
             self.timers.unset(at, Timer::Expire(id));
         }
         if let Some(name) = &slot.record.spec.compare {
             self.compares.leave(name, id);
         }
-        self.lanes.remove(lane, place);
+        self.lanes.remove(lane, part, place);
+        if let Some(owner) = part {
+            self.shares.list[owner].waiting.remove(&place);
+        }
         if is_picky {
             self.lanes.list[lane].picky -= 1;
+            self.picky.remove(&id);
         }
         let summons = self.jobs.get_mut(id).and_then(|slot| {
             slot.is_waiting = false;
@@ -141,15 +188,13 @@ impl Scheduler {
         if let Some(phone) = summons {
             self.phones[phone].summoned = None;
         }
-        self.ungather(id);
+        if is_gang {
+            self.ungather(id);
+        }
     }
 
     /// The lane that a job belongs to now, and when it will belong to another.
-    fn lane_key(&mut self, id: JobId, now: Time) -> (LaneKey, Option<Time>) {
-        let (record, owner) = match self.jobs.get(id) {
-            Some(slot) => (slot.record.clone(), slot.owner),
-            None => unreachable!("the caller has the job"),
-        };
+    fn lane_key(&mut self, record: &JobRecord, owner: OwnerId, now: Time) -> (LaneKey, Option<Time>) {
         let spec = &record.spec;
         let wants = self.lanes.wants(&spec.requirements);
         let steps = &self.lanes.wants[wants].steps;
@@ -161,7 +206,7 @@ impl Scheduler {
             wants,
             step,
             minimum_os: self.lanes.minimum_os(&spec.build),
-            owner: self.shares.list[owner].is_apart.then_some(owner),
+            owner: self.shares.list[owner].is_named.then_some(owner),
             phones: spec.phones,
         };
         (key, next)
@@ -178,17 +223,11 @@ impl Scheduler {
         if is_new {
             self.look_closer(known);
         }
-        let (owner, class) = (key.owner, key.class);
-        let (id, before) = self.lanes.add(key, demand);
+        let (class, phones) = (key.class, key.phones);
+        let id = self.lanes.add(key, demand);
         self.gang_lanes.remove(&id);
-        if self.lanes.list[id].key.phones > 1 {
+        if phones > 1 {
             self.gang_lanes.insert(id);
-        }
-        if let Some(owner) = before.and_then(|before: Lane| before.key.owner) {
-            self.shares.list[owner].lanes.remove(&id);
-        }
-        if let Some(owner) = owner {
-            self.shares.list[owner].lanes.insert(id);
         }
         for kind in 0..self.kinds.list.len() {
             self.hold_against(id, kind);
@@ -239,24 +278,15 @@ impl Scheduler {
         }
     }
 
-    /// Notes what the rules of its owner and the number of phones say to a lane. Says whether it has been let through.
+    /// Notes whether there are as many phones as each job of a lane needs. Says whether there are now, and were not.
     pub(crate) fn judge_lane(&mut self, id: LaneId) -> bool {
         let lane = &self.lanes.list[id];
-        let share = lane.key.owner.map(|owner| &self.shares.list[owner]);
-        let owner = share.is_some_and(|share| share.is_full(lane.key.phones));
-        let beyond_quota = share.is_some_and(crate::shares::Share::is_beyond_quota);
-        let phones = lane.key.phones > 1 && self.working(id) < u32::from(lane.key.phones);
+        let few = lane.key.phones > 1 && self.working(id) < u32::from(lane.key.phones);
         let lane = &mut self.lanes.list[id];
-        let (shut, quota) = (Shut { owner, phones, ..lane.shut }, lane.beyond_quota);
-        if shut == lane.shut && quota == beyond_quota {
-            return false;
-        }
-        let let_through = lane.shut.owner && !owner || lane.shut.phones && !phones || quota && !beyond_quota;
-        (lane.shut, lane.beyond_quota) = (shut, beyond_quota);
-        self.lanes.note(id);
-        if quota != beyond_quota {
-            let moved: Vec<JobId> = self.lanes.list[id].jobs.iter().map(|place| place.job()).collect();
-            self.turn.out.extend(moved.into_iter().map(Decision::JobMoved));
+        let let_through = lane.shut.phones && !few;
+        if lane.shut.phones != few {
+            lane.shut.phones = few;
+            self.lanes.note(id);
         }
         let_through
     }
