@@ -14,7 +14,7 @@ use super::picture::JobPage;
 use super::rows::{PhoneNames, bar, by_udid, class_badge, crash, crash_count, list, phone_link, step_words};
 use super::shapes::{self, FAILED, READY};
 use super::shell::{Frame, live};
-use super::words::{absolute, ago, bytes, count, lasting, shown, span};
+use super::words::{absolute, ago, ahead, bytes, count, lasting, shown, span};
 
 /// Launches shown of a case: one with the most allowed would be a thousand rows, of which the first tell enough.
 const LAUNCHES_MAX: usize = 200;
@@ -37,7 +37,7 @@ pub fn parts(page: &JobPage, now: Time) -> Vec<Part> {
         job.attempts.iter().rev().map(|one| attempt(one, &page.crashes, &phones, now)).collect();
     vec![
         head(job, &phones, now),
-        why(page.explanation.as_ref(), &phones),
+        why(page.explanation.as_ref(), &phones, now),
         list("attempts", "Attempts", attempts.len(), attempts, "No phone has been given to this job yet."),
         list("crashes", "Crashes", rows.len(), rows, "No crash was collected in this job."),
         asked(job),
@@ -57,6 +57,9 @@ fn head(job: &JobView, phones: &PhoneNames<'_>, now: Time) -> Part {
                         JobState::Queued => {
                             "for " (lasting(job.submitted_at, now)) " · "
                             (shown(job.waiting.as_deref().unwrap_or("its turn has not come yet")))
+                            @if let Some(eta) = &job.eta {
+                                " · expected to start " (ahead(eta.likely, now)) ", at the latest " (ahead(eta.latest, now))
+                            }
                         },
                         JobState::Running { attempt, phone, others } => {
                             "attempt " (attempt) " on " (phone_link(phone, phones))
@@ -85,13 +88,20 @@ fn outcome_words(outcome: &JobOutcome) -> Markup {
     }
 }
 
-fn why(explanation: Option<&Explanation>, phones: &PhoneNames<'_>) -> Part {
+fn why(explanation: Option<&Explanation>, phones: &PhoneNames<'_>, now: Time) -> Part {
     let html = html! {
         section.list #why hidden[explanation.is_none()] {
             @if let Some(explanation) = explanation {
                 h2 { "Why it waits" }
                 p { (shown(&explanation.summary)) }
-                p.quiet { (count(explanation.ahead, "job")) " before it on the phones that would do" }
+                ul.plain {
+                    @for rule in &explanation.rules {
+                        li {
+                            (shown(&rule.words))
+                            @if let Some(until) = rule.until { span.quiet { " · " (ahead(until, now)) } }
+                        }
+                    }
+                }
                 (table(&["Phone", "Rack", "Why not here, now"], html! {
                     @for answer in &explanation.phones {
                         tr {

@@ -65,10 +65,14 @@ impl Pictures for App {
         if !snapshot.jobs.contains_key(&id) {
             return Ok(None);
         }
-        let job = view(self, id, Detail::Whole).await.map_err(|refusal| unreadable(refusal.0.detail))?;
+        let mut job = view(self, id, Detail::Whole).await.map_err(|refusal| unreadable(refusal.0.detail))?;
         let explanation = if job.state == JobState::Queued {
             let asked = self.farm.ask(|answer| Ask::Explain { job: id, answer });
-            asked.await.map_err(|stopping| Unreadable(Box::new(stopping)))?
+            let explanation = asked.await.map_err(|stopping| Unreadable(Box::new(stopping)))?;
+            let foretold = self.farm.ask(|answer| Ask::Eta { jobs: vec![id], answer });
+            let foretold = foretold.await.map_err(|stopping| Unreadable(Box::new(stopping)))?;
+            job.eta = foretold.into_iter().next().and_then(|one| one.eta);
+            explanation
         } else {
             None
         };

@@ -178,6 +178,7 @@ fn texts_from_outside_are_escaped_and_made_visible_everywhere() {
     let mut explanation = samples::explanation(JobId(11));
     explanation.summary = HOSTILE.to_owned();
     explanation.phones[0].words = HOSTILE.to_owned();
+    explanation.rules[0].words = HOSTILE.to_owned();
     let udid: Udid = samples::udid(1);
     let phone = phones.iter().find(|phone| phone.facts.udid == udid).unwrap().clone();
     let job_page = JobPage { job, explanation: Some(explanation), crashes: crashes.clone(), phones };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use holdfast_wire::api::{
     AttemptView, ClassQueue, CrashView, Eta, Explanation, JobView, Obstacle, PhoneAnswer, PhoneView,
-    ProgressView, QueueView, QueuedJob, RackView,
+    ProgressView, QueueView, QueuedJob, RackView, Rule, RuleAnswer,
 };
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
@@ -342,7 +342,18 @@ pub(crate) fn explanation(job: JobId) -> Explanation {
         job,
         summary: "all 4 phones that would do are busy; 2 jobs are before it".to_owned(),
         ahead: 2,
-        rules: vec![],
+        rules: vec![
+            RuleAnswer {
+                rule: Rule::Window { name: "nights".to_owned() },
+                words: "window nights is shut".to_owned(),
+                until: Some(now().after(Duration::from_secs(7_200))),
+            },
+            RuleAnswer {
+                rule: Rule::Order { class: JobClass::Baseline, ahead: 2 },
+                words: "2 jobs go before it".to_owned(),
+                until: None,
+            },
+        ],
         phones: vec![
             answer(1, Obstacle::Busy { attempt: attempt_id(21, 1) }, "runs J21.1"),
             answer(3, Obstacle::FailedHereBefore, "the job failed here before"),
