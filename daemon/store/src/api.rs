@@ -39,6 +39,12 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> impl Future<Output = Result<Page, StoreError>> + Send;
 
+    /// The last entry in key order whose key begins with `prefix`, or `None`.
+    ///
+    /// # Errors
+    /// [`StoreError::Stopped`] when the store can no longer be trusted or was closed.
+    fn last(&self, prefix: &[u8]) -> impl Future<Output = Result<Option<Entry>, StoreError>> + Send;
+
     /// Applies all of `ops` as one transaction if every guard holds, and answers once that is durable.
     /// Each transaction with an op raises the revision by exactly one; one without ops only checks.
     ///

@@ -50,6 +50,15 @@ impl Kind {
         Key::trusted(bytes)
     }
 
+    /// The key of a record with two numbers; keys sort by the first, then by the second.
+    #[must_use]
+    pub fn pair(self, first: u64, second: u64) -> Key {
+        let mut bytes = self.prefix();
+        bytes.extend_from_slice(&first.to_be_bytes());
+        bytes.extend_from_slice(&second.to_be_bytes());
+        Key::trusted(bytes)
+    }
+
     /// The key of a record with a name.
     ///
     /// # Errors
@@ -65,6 +74,14 @@ impl Kind {
     pub fn number_of(self, key: &Key) -> Option<u64> {
         let id = key.as_bytes().strip_prefix(self.prefix().as_slice())?;
         Some(u64::from_be_bytes(id.try_into().ok()?))
+    }
+
+    /// The two numbers in a key of this kind, or `None` when it is another kind of key.
+    #[must_use]
+    pub fn pair_of(self, key: &Key) -> Option<(u64, u64)> {
+        let (first, second) =
+            key.as_bytes().strip_prefix(self.prefix().as_slice())?.split_first_chunk::<8>()?;
+        Some((u64::from_be_bytes(*first), u64::from_be_bytes(second.try_into().ok()?)))
     }
 
     /// The name in a key of this kind, or `None` when it is another kind of key.

@@ -57,6 +57,10 @@ impl Store for MemoryStore {
         Ok(self.read(|state| state.scan(prefix, after, limit)))
     }
 
+    async fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
+        Ok(self.read(|state| state.last(prefix)))
+    }
+
     async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<Revision, StoreError> {
         plan::measure(&guards, &ops)?;
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);

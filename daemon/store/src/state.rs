@@ -93,6 +93,19 @@ impl State {
         self.slots.get(key).map(|slot| entry(key, slot))
     }
 
+    pub(crate) fn last(&self, prefix: &[u8]) -> Option<Entry> {
+        // The first key behind all that begin with the prefix: its last byte that can grow has grown by one.
+        let kept = prefix.iter().rposition(|byte| *byte < u8::MAX);
+        let end = kept.map(|last| {
+            let mut end = prefix[..=last].to_vec();
+            end[last] += 1;
+            end
+        });
+        let end = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut range = self.slots.range::<[u8], _>((Bound::Included(prefix), end));
+        range.next_back().map(|(key, slot)| entry(key, slot))
+    }
+
     pub(crate) fn scan(&self, prefix: &[u8], after: Option<&Key>, limit: usize) -> Page {
         let start = match after {
             Some(after) if after.as_bytes() >= prefix => Bound::Excluded(after.as_bytes()),

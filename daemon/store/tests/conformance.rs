@@ -193,6 +193,8 @@ async fn run<E: Engine>(steps: Vec<Step>) {
                 let after = after.map(key);
                 let found = store.scan_prefix(PREFIXES[prefix], after.as_ref(), limit).await.unwrap();
                 assert_eq!(found, model.scan(PREFIXES[prefix], after.as_ref(), limit));
+                let last = model.scan(PREFIXES[prefix], None, usize::MAX).entries.pop();
+                assert_eq!(store.last(PREFIXES[prefix]).await.unwrap(), last);
             }
             Step::Watch { prefix, back } => {
                 let from = (model.revision + 1).saturating_sub(back).max(remembered_from);

@@ -155,6 +155,11 @@ impl Store for SledStore {
         Ok(self.shared.read(|state| state.scan(prefix, after, limit)))
     }
 
+    async fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.shared.check()?;
+        Ok(self.shared.read(|state| state.last(prefix)))
+    }
+
     async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<Revision, StoreError> {
         self.shared.check()?;
         let bytes = plan::measure(&guards, &ops)?;
