@@ -1,5 +1,6 @@
 //! The daemon as a library; the program around it is `main.rs`.
 
+pub mod archive;
 pub mod blobs;
 pub mod builds;
 pub mod changes;
@@ -9,11 +10,16 @@ pub mod crashes;
 pub mod dashboard;
 pub mod farm;
 pub mod http;
+pub mod meters;
 pub mod metrics;
 pub mod orders;
+pub mod reasons;
 pub mod records;
 pub mod reload;
+mod restore;
 pub mod retention;
 pub mod rules;
 pub mod schedules;
 pub mod snapshot;
+pub mod specs;
+pub mod turn;

@@ -17,6 +17,7 @@ use holdfastd::config::{self, Loaded};
 use holdfastd::farm::Loop;
 use holdfastd::http::router::router;
 use holdfastd::http::state::App;
+use holdfastd::reasons::Reasons;
 use holdfastd::reload::Reloader;
 use holdfastd::retention::Keeping;
 use tokio::net::TcpListener;
@@ -152,6 +153,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         start: start_id()?,
         agents: Arc::default(),
         listings: Arc::default(),
+        reasons: Reasons::default(),
         stopping: stopping.clone(),
     };
     let listen = loaded.daemon.listen;

@@ -11,7 +11,14 @@ use tokio::sync::watch;
 /// The orders of every rack. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Orders {
-    racks: Arc<Mutex<BTreeMap<RackId, watch::Sender<RackOrders>>>>,
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    racks: BTreeMap<RackId, watch::Sender<RackOrders>>,
+    /// The rack that was last told of a phone.
+    told: BTreeMap<Udid, RackId>,
 }
 
 /// The orders of one rack.
@@ -67,14 +74,17 @@ impl Orders {
     /// Replaces the order of a phone. Those who wait for its rack's news are woken. A rack that the phone has left
     /// is no longer told of it, or a phone that comes back could be given an order that is long over.
     pub fn set(&self, rack: &RackId, order: PhoneOrder) {
-        let mut racks = self.racks.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, left) in racks.iter().filter(|(other, _)| *other != rack) {
-            left.send_if_modified(|orders| {
-                orders.phones.remove(&order.phone);
-                false
-            });
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.told.get(&order.phone) != Some(rack) {
+            let left = inner.told.insert(order.phone.clone(), rack.clone());
+            if let Some(left) = left.and_then(|left| inner.racks.get(&left)) {
+                left.send_if_modified(|orders| {
+                    orders.phones.remove(&order.phone);
+                    false
+                });
+            }
         }
-        racks.entry(rack.clone()).or_default().send_modify(|orders| {
+        inner.racks.entry(rack.clone()).or_default().send_modify(|orders| {
             orders.version = Version(orders.version.0 + 1);
             let before = orders.phones.remove(&order.phone).and_then(|obeyed| obeyed.run);
             let run = match &order.order {
@@ -89,8 +99,8 @@ impl Orders {
 
     /// Follows the orders of a rack.
     pub fn follow(&self, rack: &RackId) -> watch::Receiver<RackOrders> {
-        let mut racks = self.racks.lock().unwrap_or_else(PoisonError::into_inner);
-        racks.entry(rack.clone()).or_default().subscribe()
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.racks.entry(rack.clone()).or_default().subscribe()
     }
 }
 

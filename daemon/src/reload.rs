@@ -57,7 +57,7 @@ impl Reloader {
             Ok(config) => {
                 let warnings = config.warnings.clone();
                 let change = RulesChange::Reloaded(Box::new(config));
-                let changes = self.farm.ask(|answer| Ask::Rules { change, answer }).await?;
+                let changes = self.farm.ask(|answer| Ask::Rules { change, audit: None, answer }).await?;
                 tracing::info!(changes = changes.join("; "), "reloaded the configuration");
                 for warning in &warnings {
                     tracing::warn!("{warning}");
@@ -74,7 +74,7 @@ impl Reloader {
                     .map(|mistake| Mistake { place: mistake.place(), what: mistake.what.clone() })
                     .collect();
                 let change = RulesChange::Refused(mistakes.clone());
-                self.farm.ask(|answer| Ask::Rules { change, answer }).await?;
+                self.farm.ask(|answer| Ask::Rules { change, audit: None, answer }).await?;
                 Err(ReloadError::Refused(mistakes))
             }
         }

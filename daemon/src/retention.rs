@@ -1,16 +1,18 @@
 //! What has been kept long enough: jobs that are over with their reports, and idempotency keys. Which they are is
 //! worked out here as data; the loop removes them. Builds and crashes are kept.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use holdfast_store::{Op, StoreError};
+use holdfast_scheduler::JobRecord;
+use holdfast_store::{Op, Store, StoreError};
 use holdfast_wire::id::{BlobHash, JobId};
 use holdfast_wire::time::Time;
 
+use crate::archive;
 use crate::blobs::Blobs;
 use crate::config::Retention;
 use crate::records::{self, LateReport, Submission};
-use crate::snapshot::Snapshot;
+use crate::specs::Specs;
 
 /// Jobs that are removed at once: with their reports they must fit one transaction.
 const JOBS_AT_ONCE_MAX: usize = 500;
@@ -40,35 +42,65 @@ pub struct Trim {
     pub reports: Vec<BlobHash>,
 }
 
-/// What has been kept long enough at this time, as much as fits one transaction.
+/// A job that was over long ago.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OldJob {
+    /// The job.
+    pub job: JobRecord,
+    /// Reports of its attempts that had been given up.
+    pub late: Vec<LateReport>,
+}
+
+/// Jobs that were over long ago, as many as go at once. The one with the highest number stays: the next job's number
+/// follows from it.
+///
+/// # Errors
+/// The store does not serve, or a record is damaged.
+pub async fn old_jobs<S: Store>(
+    store: &S,
+    specs: &Specs,
+    now: Time,
+    retention: &Retention,
+) -> Result<Vec<OldJob>, StoreError> {
+    let kept_ms = i64::try_from(retention.ended_jobs.as_millis()).unwrap_or(i64::MAX);
+    let before = Time::from_unix_ms(now.as_unix_ms().saturating_sub(kept_ms).saturating_add(1));
+    let newest = store.last(&records::ENDED.prefix()).await?.map(|entry| entry.key);
+    let after = records::ended_before(before);
+    let page = store.scan_prefix(&records::ENDED_AT.prefix(), Some(&after), JOBS_AT_ONCE_MAX).await?;
+    let mut old = Vec::new();
+    for (_, id) in page.entries.iter().filter_map(|entry| records::ended_job(&entry.key)) {
+        let key = records::ENDED.number(id.0);
+        let Some(entry) = store.get(&key).await?.filter(|_| newest.as_ref() != Some(&key)) else { continue };
+        let job = archive::read(store, specs, &entry).await?;
+        let late = store.scan_prefix(&records::late_reports_of(id)?, None, archive::PAGE_ENTRIES).await?;
+        let late = late.entries.iter().map(records::read).collect::<Result<_, _>>()?;
+        old.push(OldJob { job, late });
+    }
+    Ok(old)
+}
+
+/// What goes at this time, as much as fits one transaction.
 ///
 /// # Errors
 /// A key of the store cannot be formed.
 pub fn due(
-    snapshot: &Snapshot,
+    old: &[OldJob],
     submissions: &BTreeMap<String, Submission>,
-    late: &[LateReport],
     now: Time,
     retention: &Retention,
 ) -> Result<Trim, StoreError> {
     let mut trim = Trim::default();
-    // The newest job stays: the next job's number follows from it.
-    let newest = snapshot.jobs.get_max().map(|(id, _)| *id);
-    let oldest_first = snapshot.ended.iter().rev();
-    let over = oldest_first.take_while(|(ended, _)| ended.0.after(retention.ended_jobs) <= now);
-    let over = over.map(|(_, id)| *id).filter(|id| Some(*id) != newest).take(JOBS_AT_ONCE_MAX);
-    trim.jobs = over.collect();
-    for job in trim.jobs.iter().filter_map(|id| snapshot.jobs.get(id)) {
-        trim.ops.push(Op::delete(records::JOB.number(job.id.0)));
+    for OldJob { job, late } in old {
+        trim.jobs.push(job.id);
+        trim.ops.extend(archive::forget(job));
         trim.reports.extend(job.attempts.iter().filter_map(|attempt| attempt.ended.as_ref()?.report));
+        for late in late {
+            trim.ops.push(Op::delete(records::late_report_key(late)?));
+            trim.reports.push(late.report);
+        }
     }
-    let gone: BTreeSet<JobId> = trim.jobs.iter().copied().collect();
-    for late in late.iter().filter(|late| gone.contains(&late.attempt.job)) {
-        trim.ops.push(Op::delete(records::late_report_key(late)?));
-        trim.reports.push(late.report);
-    }
-    let old = submissions.iter().filter(|(_, sent)| sent.at.after(retention.idempotency_keys) <= now);
-    for (key, _) in old.take(KEYS_AT_ONCE_MAX) {
+    let sent = submissions.iter().filter(|(_, sent)| sent.at.after(retention.idempotency_keys) <= now);
+    for (key, _) in sent.take(KEYS_AT_ONCE_MAX) {
         trim.ops.push(Op::delete(records::SUBMISSION.name(key)?));
         trim.keys.push(key.clone());
     }
@@ -79,18 +111,18 @@ pub fn due(
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
-    use std::sync::Arc;
     use std::time::Duration;
 
+    use holdfast_scheduler::AttemptRecord;
     use holdfast_scheduler::record::Ended;
-    use holdfast_scheduler::{AttemptRecord, JobRecord};
+    use holdfast_store::MemoryStore;
     use holdfast_wire::id::{AttemptId, LeaseNumber};
     use holdfast_wire::job::{JobOutcome, JobState};
     use holdfast_wire::outcome::AttemptEnd;
 
     use super::*;
 
-    fn job(id: u64, ended_at: i64) -> Arc<JobRecord> {
+    fn job(id: u64, ended_at: i64) -> JobRecord {
         let spec = serde_json::from_value(serde_json::json!({
             "class": "idle", "cases": [], "requirements": {}, "priority": 0, "owner": null, "start_by": null,
             "build": { "hash": "00".repeat(32), "size_bytes": 1, "bundle_id": "a", "executable": "A", "version": "1",
@@ -105,7 +137,7 @@ mod tests {
             leased_at: at,
             ended: Some(Ended { end: AttemptEnd::Passed, at, report }),
         };
-        Arc::new(JobRecord {
+        JobRecord {
             id: JobId(id),
             spec: spec.unwrap(),
             submitted_at: at,
@@ -114,29 +146,41 @@ mod tests {
             cases_done: 0,
             failure: None,
             yielded: 0,
-        })
+        }
     }
 
-    #[test]
-    fn old_jobs_go_with_their_reports_but_numbers_are_never_given_again() {
-        let mut snapshot = Snapshot::default();
+    #[tokio::test]
+    async fn old_jobs_go_with_their_reports_but_numbers_are_never_given_again() {
+        let (store, specs) = (MemoryStore::new(), Specs::default());
+        let mut ops: BTreeMap<_, Op> = BTreeMap::new();
+        let mut put = |op: Op| drop(ops.insert(op.key().clone(), op));
         for (id, ended_at) in [(1, 1_000), (2, 90_000), (3, 2_000)] {
-            snapshot.put_job(job(id, ended_at));
+            let job = job(id, ended_at);
+            let (name, new) = records::name_spec(&specs, &job).unwrap();
+            new.iter().for_each(|parts| put(records::put_spec(name, parts).unwrap()));
+            records::put_job(&job, name).unwrap().into_iter().for_each(&mut put);
         }
         let late = |job, byte| LateReport {
             attempt: AttemptId { job: JobId(job), number: 1 },
             report: BlobHash::new([byte; 32]),
         };
+        for late in [late(1, 9), late(2, 8), late(11, 7)] {
+            put(records::put_late_report(&late).unwrap());
+        }
+        store.commit(Vec::new(), ops.into_values().collect()).await.unwrap();
         let sent =
             |at| Submission { body: BlobHash::new([0; 32]), job: JobId(1), at: Time::from_unix_ms(at) };
         let submissions = BTreeMap::from([("old".to_owned(), sent(0)), ("new".to_owned(), sent(99_000))]);
-        let minute = Duration::from_secs(60);
-        let retention = Retention { ended_jobs: minute, idempotency_keys: minute };
+        let retention =
+            Retention { ended_jobs: Duration::from_secs(60), idempotency_keys: Duration::from_secs(60) };
         let now = Time::from_unix_ms(100_000);
-        let trim = due(&snapshot, &submissions, &[late(1, 9), late(2, 8)], now, &retention).unwrap();
+        let old = old_jobs(&store, &specs, now, &retention).await.unwrap();
+        let trim = due(&old, &submissions, now, &retention).unwrap();
         assert_eq!(trim.jobs, [JobId(1)], "2 is young, 3 is the newest");
         assert_eq!(trim.reports, [BlobHash::new([1; 32]), BlobHash::new([9; 32])]);
         assert_eq!(trim.keys, ["old"]);
-        assert_eq!(trim.ops.len(), 3);
+        store.commit(Vec::new(), trim.ops).await.unwrap();
+        let gone = store.get(&records::ENDED.number(1)).await.unwrap();
+        assert_eq!((gone, old_jobs(&store, &specs, now, &retention).await.unwrap()), (None, Vec::new()));
     }
 }

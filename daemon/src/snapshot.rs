@@ -1,23 +1,32 @@
 //! The immutable picture that readers get. A new one is made from the last by what a turn changed; what did not
-//! change is shared, so a picture costs little and may be held as long as somebody reads it.
+//! change is shared, so a picture costs what changed and not what there is, and may be held as long as somebody reads
+//! it. Why jobs wait is not in it: that is worked out when somebody looks.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::iter::Peekable;
+use std::ops::Deref;
 use std::sync::Arc;
 
 use holdfast_scheduler::record::Ended;
-use holdfast_scheduler::{AttemptRecord, Decision, JobRecord, Scheduler};
+use holdfast_scheduler::{AttemptRecord, Decision, JobRecord, PhoneStatus, Place, RackStatus, Scheduler};
 use holdfast_wire::api::{AttemptView, CrashView, JobView, PhoneView, ProgressView, RackView};
 use holdfast_wire::build::Build;
-use holdfast_wire::id::{AttemptId, BuildHash, CrashId, JobId, RackId, Udid};
-use holdfast_wire::job::JobState;
+use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, CrashId, JobId, RackId, Slot, Udid};
+use holdfast_wire::job::{JobClass, JobOutcome, JobState};
 use holdfast_wire::outcome::CaseResult;
+use holdfast_wire::phone::PhoneState;
 use holdfast_wire::time::Time;
 use imbl::{OrdMap, OrdSet, Vector};
 
-use crate::rules::Shown;
+/// Jobs that are over and in the picture: the newest. Older ones are read from the store.
+pub const ENDED_MAX: usize = 10_000;
 
-/// Waiting jobs whose reason is worked out with every picture: what a page shows. Others are explained on demand.
-pub const EXPLAINED_MAX: usize = 100;
+/// Where an ended job stands among the others: newest first.
+pub type EndedKey = (Reverse<Time>, JobId);
+
+/// Where a phone stands among the others.
+type PhoneKey = (RackId, Slot, Udid);
 
 /// One picture of the farm.
 #[derive(Debug, Clone, Default)]
@@ -25,23 +34,23 @@ pub struct Snapshot {
     /// Grows with every picture.
     pub number: u64,
     /// The rules in force.
-    pub rules: Arc<Shown>,
+    pub rules: Arc<crate::rules::Shown>,
     /// When it was made.
     pub at: Time,
-    /// Every job, by number.
-    pub jobs: OrdMap<JobId, Arc<JobRecord>>,
+    /// Every job that waits or runs, and the newest of those that are over; by number.
+    pub jobs: OrdMap<JobId, Shown>,
     /// Jobs that run.
     pub running: OrdSet<JobId>,
-    /// Jobs that wait, in the order of service.
-    pub queue: Arc<Vec<JobId>>,
-    /// Jobs that have ended, newest first.
-    pub ended: OrdSet<(Reverse<Time>, JobId)>,
-    /// Why the first [`EXPLAINED_MAX`] waiting jobs wait.
-    pub waiting: Arc<OrdMap<JobId, String>>,
-    /// Every phone, by rack and slot.
-    pub phones: Arc<Vec<PhoneView>>,
+    /// Jobs that wait, by class.
+    waiting: BTreeMap<JobClass, Waiting>,
+    /// The newest jobs that have ended, newest first.
+    pub ended: OrdSet<EndedKey>,
+    /// Jobs that answer for others with the same content, by its hash.
+    by_content: OrdMap<BlobHash, JobId>,
+    phones: OrdMap<PhoneKey, Arc<PhoneView>>,
+    phone_keys: OrdMap<Udid, PhoneKey>,
     /// Every rack, by name.
-    pub racks: Arc<Vec<RackView>>,
+    pub racks: OrdMap<RackId, RackView>,
     /// Every crash, by hash.
     pub crashes: OrdMap<CrashId, Arc<CrashView>>,
     /// The same, newest first.
@@ -58,41 +67,111 @@ pub struct Snapshot {
     pub progress: OrdMap<AttemptId, ProgressView>,
 }
 
+/// A job in the picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown {
+    /// The job.
+    pub record: Arc<JobRecord>,
+    /// Where it stands in the queue; none unless it waits.
+    pub place: Option<Place>,
+}
+
+impl Deref for Shown {
+    type Target = JobRecord;
+
+    fn deref(&self) -> &JobRecord {
+        &self.record
+    }
+}
+
+/// The waiting jobs of a class.
+#[derive(Debug, Clone, Default)]
+pub struct Waiting {
+    /// In the order of service.
+    pub queue: OrdSet<Place>,
+    /// By number: the oldest is the first.
+    pub by_age: OrdSet<JobId>,
+}
+
 impl Snapshot {
-    /// Takes over a job.
-    pub fn put_job(&mut self, job: Arc<JobRecord>) {
-        if let Some(before) = self.jobs.get(&job.id) {
-            match &before.state {
-                JobState::Queued => {}
-                JobState::Running { attempt, .. } => {
-                    self.running.remove(&job.id);
-                    if !matches!(job.state, JobState::Running { .. }) {
-                        self.progress.remove(&AttemptId { job: job.id, number: *attempt });
-                    }
-                }
-                JobState::Ended { at, .. } => {
-                    self.ended.remove(&(Reverse(*at), job.id));
-                }
-            }
+    /// Takes over a job and its place in the queue.
+    pub fn put_job(&mut self, record: Arc<JobRecord>, place: Option<Place>) {
+        if let Some(before) = self.jobs.get(&record.id).cloned() {
+            self.withdraw(&before);
         }
-        match &job.state {
+        match &record.state {
             JobState::Queued => {}
             JobState::Running { .. } => {
-                self.running.insert(job.id);
+                self.running.insert(record.id);
             }
             JobState::Ended { at, .. } => {
-                self.ended.insert((Reverse(*at), job.id));
+                self.ended.insert((Reverse(*at), record.id));
             }
         }
-        self.jobs.insert(job.id, job);
+        if let Some(place) = place {
+            self.enqueue(place, record.spec.class);
+        }
+        if let Some(content) = record.spec.content.as_deref() {
+            if answers_for_others(&record.state) {
+                self.by_content.insert(*content, record.id);
+            } else if self.by_content.get(content) == Some(&record.id) {
+                self.by_content.remove(content);
+            }
+        }
+        self.jobs.insert(record.id, Shown { record, place });
+        while self.ended.len() > ENDED_MAX {
+            let Some((_, oldest)) = self.ended.get_max().copied() else { break };
+            self.forget_job(oldest);
+        }
     }
 
-    /// Forgets a job that is over.
-    pub fn forget_job(&mut self, id: JobId) {
-        if let Some(JobState::Ended { at, .. }) = self.jobs.get(&id).map(|job| job.state.clone()) {
-            self.ended.remove(&(Reverse(at), id));
-            self.jobs.remove(&id);
+    /// Takes a job out of where it stood.
+    fn withdraw(&mut self, before: &Shown) {
+        if let Some(place) = before.place {
+            let class = self.waiting.entry(before.spec.class).or_default();
+            class.queue.remove(&place);
+            class.by_age.remove(&before.id);
         }
+        match &before.state {
+            JobState::Queued => {}
+            JobState::Running { .. } => {
+                self.running.remove(&before.id);
+            }
+            JobState::Ended { at, .. } => {
+                self.ended.remove(&(Reverse(*at), before.id));
+            }
+        }
+    }
+
+    fn enqueue(&mut self, place: Place, class: JobClass) {
+        let class = self.waiting.entry(class).or_default();
+        class.queue.insert(place);
+        class.by_age.insert(place.job());
+    }
+
+    /// A waiting job has another place, with nothing else about it changed.
+    fn move_job(&mut self, id: JobId, place: Option<Place>) {
+        let Some(shown) = self.jobs.get(&id).cloned() else { return };
+        if shown.place != place {
+            self.withdraw(&shown);
+            if let Some(place) = place {
+                self.enqueue(place, shown.spec.class);
+            }
+            self.jobs.insert(id, Shown { place, ..shown });
+        }
+    }
+
+    /// Forgets a job that is over; the store still has it, or it is gone for good.
+    pub fn forget_job(&mut self, id: JobId) {
+        let Some(job) = self.jobs.get(&id).cloned() else { return };
+        let JobState::Ended { at, .. } = &job.state else { return };
+        self.ended.remove(&(Reverse(*at), id));
+        if let Some(content) = job.spec.content.as_deref()
+            && self.by_content.get(content) == Some(&id)
+        {
+            self.by_content.remove(content);
+        }
+        self.jobs.remove(&id);
     }
 
     /// Takes over a crash.
@@ -113,58 +192,103 @@ impl Snapshot {
         self.builds.insert(build.identity.hash, build);
     }
 
-    /// Takes over what a turn of the brain decided.
+    /// Takes over what a turn of the brain decided. The work is proportional to the decisions.
     pub fn take(&mut self, brain: &Scheduler, decisions: &[Decision]) {
         for decision in decisions {
-            if let Decision::SaveJob(job) = decision {
-                self.put_job(job.clone());
+            match decision {
+                Decision::SaveJob(job) => self.put_job(job.clone(), brain.place(job.id)),
+                Decision::JobMoved(id) => self.move_job(*id, brain.place(*id)),
+                Decision::SavePhone(phone) => self.look_at_phone(brain, &phone.facts.udid),
+                Decision::PhoneChanged(udid) => self.look_at_phone(brain, udid),
+                Decision::RackChanged(id) => self.look_at_rack(brain, id),
+                Decision::SaveOwner(_)
+                | Decision::KeepLateReport { .. }
+                | Decision::Order { .. }
+                | Decision::WakeAt(_) => {}
             }
-        }
-        if decisions.iter().any(|decision| matches!(decision, Decision::SaveJob(_))) {
-            self.queue = Arc::new(brain.queue());
         }
     }
 
-    /// Looks at phones, racks and reasons anew.
-    pub fn look(&mut self, brain: &Scheduler, now: Time) {
-        self.number += 1;
-        self.at = now;
-        let mut phones: Vec<PhoneView> = brain
-            .phones()
-            .map(|phone| PhoneView {
-                facts: (**phone.facts).clone(),
-                rack: phone.rack.clone(),
-                pool: phone.pool.cloned(),
-                state: phone.state,
-                reason: phone.reason,
-                since: phone.since,
-                progress: None,
-                failures_in_a_row: phone.failures_in_a_row,
-            })
-            .collect();
-        phones.sort_by(|a, b| {
-            (&a.rack, &a.facts.slot, &a.facts.udid).cmp(&(&b.rack, &b.facts.slot, &b.facts.udid))
-        });
-        self.phones = Arc::new(phones);
-        let racks = brain.racks().map(|rack| RackView {
+    /// Looks at every phone and rack: at the start.
+    pub fn look_at_all(&mut self, brain: &Scheduler) {
+        for phone in brain.phones() {
+            self.put_phone(view_of_phone(phone));
+        }
+        for rack in brain.racks() {
+            self.put_rack(&rack);
+        }
+    }
+
+    fn look_at_phone(&mut self, brain: &Scheduler, udid: &Udid) {
+        let Some(phone) = brain.phone(udid) else { return };
+        self.put_phone(view_of_phone(phone));
+    }
+
+    fn put_phone(&mut self, phone: PhoneView) {
+        let udid = phone.facts.udid.clone();
+        let key = (phone.rack.clone(), phone.facts.slot.clone(), udid.clone());
+        if let Some(before) = self.phone_keys.get(&udid).filter(|before| **before != key).cloned() {
+            self.phones.remove(&before);
+        }
+        self.phones.insert(key.clone(), Arc::new(phone));
+        self.phone_keys.insert(udid, key);
+    }
+
+    fn look_at_rack(&mut self, brain: &Scheduler, id: &RackId) {
+        if let Some(rack) = brain.rack_by_name(id) {
+            self.put_rack(&rack);
+        }
+    }
+
+    fn put_rack(&mut self, rack: &RackStatus<'_>) {
+        let view = RackView {
             id: rack.id.clone(),
             online: rack.online,
             last_heard: rack.last_heard,
             agent_version: self.agents.get(rack.id).cloned().unwrap_or_default(),
             phones: rack.phones,
             phones_working: rack.phones_working,
-        });
-        self.racks = Arc::new(racks.collect());
-        let first = self.queue.iter().take(EXPLAINED_MAX);
-        let waiting = first.filter_map(|job| Some((*job, brain.waiting(*job)?)));
-        self.waiting = Arc::new(waiting.collect());
+        };
+        self.racks.insert(rack.id.clone(), view);
     }
 
-    /// A job for readers. The cases of its attempts come from reports, which are not here.
+    /// Takes over the program version of a rack's agent.
+    pub fn put_agent(&mut self, rack: RackId, version: String) {
+        if let Some(view) = self.racks.get_mut(&rack) {
+            view.agent_version.clone_from(&version);
+        }
+        self.agents.insert(rack, version);
+    }
+
+    /// The waiting jobs of a class.
+    pub fn waiting_of(&self, class: JobClass) -> Waiting {
+        self.waiting.get(&class).cloned().unwrap_or_default()
+    }
+
+    /// How many jobs wait.
+    pub fn queue_len(&self) -> usize {
+        self.waiting.values().map(|class| class.queue.len()).sum()
+    }
+
+    /// Every waiting job in the order of service.
+    pub fn queue(&self) -> impl Iterator<Item = JobId> {
+        merged(self.waiting.values().map(|class| class.queue.iter().copied())).map(Place::job)
+    }
+
+    /// The job that answers for another one with this content: it waits, runs or has passed.
+    pub fn with_content(&self, content: &BlobHash) -> Option<JobId> {
+        self.by_content.get(content).copied()
+    }
+
+    /// A job for readers. The cases of its attempts come from reports, which are not here; nor is why it waits.
     pub fn job(&self, id: JobId, cases: impl Fn(&AttemptRecord) -> Vec<CaseResult>) -> Option<JobView> {
-        let job = self.jobs.get(&id)?;
+        self.jobs.get(&id).map(|job| self.view(job, cases))
+    }
+
+    /// A job for readers, whether it is in the picture or was read from the store.
+    pub fn view(&self, job: &JobRecord, cases: impl Fn(&AttemptRecord) -> Vec<CaseResult>) -> JobView {
         let attempts = job.attempts.iter().zip(1..).map(|(attempt, number)| {
-            let id = AttemptId { job: id, number };
+            let id = AttemptId { job: job.id, number };
             AttemptView {
                 id,
                 phone: attempt.phone.clone(),
@@ -182,39 +306,86 @@ impl Snapshot {
                     .unwrap_or_default(),
             }
         });
-        Some(JobView {
-            id,
+        JobView {
+            id: job.id,
             spec: job.spec.clone(),
             state: job.state.clone(),
             submitted_at: job.submitted_at,
-            waiting: self.waiting.get(&id).cloned(),
+            waiting: None,
             eta: None,
             warning: None,
-            cases_done: 0,
-            yielded: 0,
+            cases_done: job.cases_done,
+            yielded: job.yielded,
             attempts: attempts.collect(),
-        })
+        }
     }
 
-    /// Every phone for readers.
+    /// Every phone for readers, by rack and slot.
     pub fn phones(&self) -> impl Iterator<Item = PhoneView> {
-        self.phones.iter().map(|phone| {
-            let progress = match phone.state {
-                holdfast_wire::phone::PhoneState::Busy { attempt } => self.progress.get(&attempt).cloned(),
-                _ => None,
-            };
-            PhoneView { progress, ..phone.clone() }
-        })
+        self.phones.values().map(|phone| self.phone_view(phone))
+    }
+
+    /// Every phone without what it runs, by rack and slot: nothing is copied.
+    pub fn phones_at_rest(&self) -> impl Iterator<Item = &PhoneView> {
+        self.phones.values().map(Deref::deref)
     }
 
     /// One phone for readers.
     pub fn phone(&self, udid: &Udid) -> Option<PhoneView> {
-        self.phones().find(|phone| phone.facts.udid == *udid)
+        let phone = self.phones.get(self.phone_keys.get(udid)?)?;
+        Some(self.phone_view(phone))
     }
 
-    /// Every job's number in the order of lists: running, waiting in the order of service, ended newest first.
-    pub fn listed(&self) -> impl Iterator<Item = JobId> {
-        let ended = self.ended.iter().map(|(_, job)| *job);
-        self.running.iter().copied().chain(self.queue.iter().copied()).chain(ended)
+    fn phone_view(&self, phone: &PhoneView) -> PhoneView {
+        let progress = match phone.state {
+            PhoneState::Busy { attempt } => self.progress.get(&attempt).cloned(),
+            _ => None,
+        };
+        PhoneView { progress, ..phone.clone() }
+    }
+}
+
+/// Whether a job answers for a later one that asks for the same.
+fn answers_for_others(state: &JobState) -> bool {
+    match state {
+        JobState::Queued | JobState::Running { .. } => true,
+        JobState::Ended { outcome, .. } => *outcome == JobOutcome::Passed,
+    }
+}
+
+fn view_of_phone(phone: PhoneStatus<'_>) -> PhoneView {
+    PhoneView {
+        facts: (**phone.facts).clone(),
+        rack: phone.rack.clone(),
+        pool: phone.pool.cloned(),
+        state: phone.state,
+        reason: phone.reason,
+        since: phone.since,
+        progress: None,
+        failures_in_a_row: phone.failures_in_a_row,
+    }
+}
+
+/// Several sorted runs as one.
+pub fn merged<T: Ord + Copy>(
+    runs: impl IntoIterator<Item = impl Iterator<Item = T>>,
+) -> impl Iterator<Item = T> {
+    let mut runs: Vec<Peekable<_>> = runs.into_iter().map(Iterator::peekable).collect();
+    std::iter::from_fn(move || {
+        let heads = runs.iter_mut().enumerate().filter_map(|(run, items)| Some((*items.peek()?, run)));
+        let (_, first) = heads.min()?;
+        runs.get_mut(first)?.next()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sorted_runs_are_one_sorted_run() {
+        let runs = [vec![1, 4, 9], vec![], vec![2, 3, 10, 11], vec![5]];
+        let all: Vec<i32> = merged(runs.iter().map(|run| run.iter().copied())).collect();
+        assert_eq!(all, [1, 2, 3, 4, 5, 9, 10, 11]);
     }
 }

@@ -265,6 +265,10 @@ impl Store for Failing {
         self.inner.scan_prefix(prefix, after, limit).await
     }
 
+    async fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.inner.last(prefix).await
+    }
+
     async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<Revision, StoreError> {
         if self.works.load(Ordering::Relaxed) {
             self.inner.commit(guards, ops).await

@@ -61,7 +61,7 @@ impl View {
     /// None when what the page is about does not exist.
     async fn look<P: Pictures>(&self, pictures: &P) -> Result<Option<Look>, Unreadable> {
         let rest = Time::default();
-        let picture = pictures.picture();
+        let picture = pictures.picture().await;
         let now = picture.now;
         let both = match self {
             Self::Farm => Some((farm_page::parts(&picture, now), farm_page::parts(&picture, rest))),

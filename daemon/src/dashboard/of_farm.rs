@@ -14,7 +14,8 @@ use super::queue_page::HOURS_BACK;
 use crate::farm::Ask;
 use crate::http::jobs::{Detail, view};
 use crate::http::state::App;
-use crate::snapshot::{EXPLAINED_MAX, Snapshot};
+use crate::reasons::EXPLAINED_MAX;
+use crate::snapshot::Snapshot;
 
 /// Ended jobs that the first page is given.
 const ENDED_MAX: usize = 20;
@@ -28,19 +29,23 @@ const LOOKED_THROUGH_MAX: usize = 2_000;
 impl Pictures for App {
     type Shown = std::sync::Arc<Snapshot>;
 
-    fn picture(&self) -> Picture {
+    async fn picture(&self) -> Picture {
         let snapshot = self.farm.snapshot();
         let ended = snapshot.ended.iter().take(ENDED_MAX).map(|(_, id)| *id);
-        let waiting = snapshot.queue.iter().take(EXPLAINED_MAX).copied();
+        let waiting: Vec<JobId> = snapshot.queue().take(EXPLAINED_MAX).collect();
+        let reasons = self.reasons.of(&self.farm, snapshot.number, &waiting).await;
         let ids = snapshot.running.iter().copied().chain(waiting).chain(ended);
         let phones: Vec<PhoneView> = snapshot.phones().collect();
         Picture {
             now: self.clock.now(),
-            racks: (*snapshot.racks).clone(),
+            racks: snapshot.racks.values().cloned().collect(),
             simulated: phones.iter().any(|phone| phone.facts.simulated),
             phones,
-            jobs: ids.filter_map(|id| short(&snapshot, id)).collect(),
-            jobs_waiting: snapshot.queue.len(),
+            jobs: ids
+                .filter_map(|id| short(&snapshot, id))
+                .map(|job| JobView { waiting: reasons.get(&job.id).cloned(), ..job })
+                .collect(),
+            jobs_waiting: snapshot.queue_len(),
             crashes: crashes(&snapshot, |_| true),
         }
     }
@@ -62,10 +67,11 @@ impl Pictures for App {
 
     async fn job(&self, id: JobId) -> Result<Option<JobPage>, Unreadable> {
         let snapshot = self.farm.snapshot();
-        if !snapshot.jobs.contains_key(&id) {
-            return Ok(None);
-        }
-        let mut job = view(self, id, Detail::Whole).await.map_err(|refusal| unreadable(refusal.0.detail))?;
+        let mut job = match view(self, id, Detail::Whole).await {
+            Ok(job) => job,
+            Err(refusal) if refusal.0.status == 404 => return Ok(None),
+            Err(refusal) => return Err(unreadable(refusal.0.detail)),
+        };
         let explanation = if job.state == JobState::Queued {
             let asked = self.farm.ask(|answer| Ask::Explain { job: id, answer });
             let explanation = asked.await.map_err(|stopping| Unreadable(Box::new(stopping)))?;

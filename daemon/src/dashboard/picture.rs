@@ -103,7 +103,7 @@ pub trait Pictures: Send + Sync + 'static {
     type Shown: Send + Sync + 'static;
 
     /// The farm as it is now. Cheap: it is asked for several times a second by every open page.
-    fn picture(&self) -> Picture;
+    fn picture(&self) -> impl Future<Output = Picture> + Send;
 
     /// Wakes whenever a page may look different.
     fn follow(&self) -> watch::Receiver<Self::Shown>;

@@ -100,59 +100,60 @@ fn file(asset: Asset, asked: &Version, headers: &HeaderMap) -> Response {
 }
 
 async fn farm<P: Pictures>(State(shared): State<Shared<P>>) -> Markup {
-    farm_page::render_page(&shared.pictures.picture())
+    farm_page::render_page(&shared.pictures.picture().await)
 }
 
 async fn queue<P: Pictures>(State(shared): State<Shared<P>>) -> Response {
     match shared.pictures.queue().await {
         Ok(page) => queue_page::render(&page).into_response(),
-        Err(error) => unreadable(&*shared.pictures, &error),
+        Err(error) => unreadable(&*shared.pictures, &error).await,
     }
 }
 
 async fn job<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<String>) -> Response {
     let pictures = &*shared.pictures;
-    let Ok(parsed) = id.parse::<JobId>() else { return nothing(pictures, "job", &id) };
+    let Ok(parsed) = id.parse::<JobId>() else { return nothing(pictures, "job", &id).await };
     match pictures.job(parsed).await {
-        Ok(Some(page)) => job_page::render(&page, pictures.picture().now).into_response(),
-        Ok(None) => nothing(pictures, "job", &id),
-        Err(error) => unreadable(pictures, &error),
+        Ok(Some(page)) => job_page::render(&page, pictures.picture().await.now).into_response(),
+        Ok(None) => nothing(pictures, "job", &id).await,
+        Err(error) => unreadable(pictures, &error).await,
     }
 }
 
 async fn phone<P: Pictures>(State(shared): State<Shared<P>>, Path(udid): Path<String>) -> Response {
     let pictures = &*shared.pictures;
-    let Ok(parsed) = udid.parse::<Udid>() else { return nothing(pictures, "phone", &udid) };
+    let Ok(parsed) = udid.parse::<Udid>() else { return nothing(pictures, "phone", &udid).await };
     match pictures.phone(&parsed).await {
-        Ok(Some(page)) => phone_page::render(&page, pictures.picture().now).into_response(),
-        Ok(None) => nothing(pictures, "phone", &udid),
-        Err(error) => unreadable(pictures, &error),
+        Ok(Some(page)) => phone_page::render(&page, pictures.picture().await.now).into_response(),
+        Ok(None) => nothing(pictures, "phone", &udid).await,
+        Err(error) => unreadable(pictures, &error).await,
     }
 }
 
 async fn crash<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<String>) -> Response {
     let pictures = &*shared.pictures;
-    let Ok(parsed) = id.parse::<CrashId>() else { return nothing(pictures, "crash", &id) };
+    let Ok(parsed) = id.parse::<CrashId>() else { return nothing(pictures, "crash", &id).await };
     match pictures.crash(parsed).await {
-        Ok(Some(page)) => crash_page::render(&page, pictures.picture().now).into_response(),
-        Ok(None) => nothing(pictures, "crash", &id),
-        Err(error) => unreadable(pictures, &error),
+        Ok(Some(page)) => crash_page::render(&page, pictures.picture().await.now).into_response(),
+        Ok(None) => nothing(pictures, "crash", &id).await,
+        Err(error) => unreadable(pictures, &error).await,
     }
 }
 
-fn nothing<P: Pictures>(pictures: &P, what: &str, name: &str) -> Response {
+async fn nothing<P: Pictures>(pictures: &P, what: &str, name: &str) -> Response {
     let text = format!("There is no {what} {} in this farm", shown(name));
-    (StatusCode::NOT_FOUND, message(pictures, &text, "The first page shows what there is.")).into_response()
+    (StatusCode::NOT_FOUND, message(pictures, &text, "The first page shows what there is.").await)
+        .into_response()
 }
 
-fn unreadable<P: Pictures>(pictures: &P, error: &Unreadable) -> Response {
+async fn unreadable<P: Pictures>(pictures: &P, error: &Unreadable) -> Response {
     tracing::warn!(error = error as &dyn std::error::Error, "a page cannot be made");
-    let page = message(pictures, "This page cannot be shown now", &error.to_string());
+    let page = message(pictures, "This page cannot be shown now", &error.to_string()).await;
     (StatusCode::SERVICE_UNAVAILABLE, page).into_response()
 }
 
-fn message<P: Pictures>(pictures: &P, title: &str, words: &str) -> Markup {
-    let picture = pictures.picture();
+async fn message<P: Pictures>(pictures: &P, title: &str, words: &str) -> Markup {
+    let picture = pictures.picture().await;
     let frame = Frame { title, class: "one", now: picture.now, simulated: picture.simulated };
     still(
         frame,

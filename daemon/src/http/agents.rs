@@ -23,7 +23,7 @@ use holdfast_wire::sync::{
 use super::problem::{Body, Path, Refusal};
 use super::state::App;
 use crate::blobs::Presence;
-use crate::farm::{AgentSpoke, Ask};
+use crate::farm::{AgentSpoke, Ask, Verdict, Went};
 
 /// Longest text of an agent that a record keeps, in characters: a job's record has one for every attempt.
 const TEXT_CHARS_MAX: usize = 300;
@@ -153,12 +153,14 @@ async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<
         report: Box::new(bounded(report.clone())),
     };
     events.extend(request.phones.iter().map(report));
-    let (mut crashes, mut confirmed, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut crashes, mut results) = (Vec::new(), Vec::new());
+    let (mut confirmed, mut refused) = (Vec::new(), Vec::new());
     for OutboxEntry { id, what } in &request.entries {
         let taken = match what {
-            OutboxItem::AttemptEnded { report } => {
-                keep_report(app, report.clone()).await.map(|kept| events.push(ended(&rack, report, kept)))
-            }
+            OutboxItem::AttemptEnded { report } => keep_report(app, report.clone()).await.map(|kept| {
+                results.extend(verdicts(report));
+                events.push(ended(&rack, report, kept));
+            }),
             OutboxItem::CrashTaken { origin } => {
                 read_crash(app, origin).await.map(|crash| crashes.push(crash))
             }
@@ -178,7 +180,8 @@ async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<
         held: request.held.clone(),
         idle: request.idle.clone(),
     });
-    let spoke = AgentSpoke { rack, agent_version: request.agent_version.clone(), events, crashes };
+    let agent_version = request.agent_version.clone();
+    let spoke = AgentSpoke { rack, agent_version, events, crashes, results };
     app.farm.ask(|answer| Ask::Agent { spoke: Box::new(spoke), answer }).await?;
     app.farm.show_progress(request.progress.clone());
     Ok((confirmed, refused))
@@ -193,6 +196,15 @@ fn ended(rack: &RackId, report: &AttemptReport, kept: BlobHash) -> Event {
         end: shortened(report.end.clone()),
         report: kept,
     }
+}
+
+/// What the cases of an attempt showed, a word for each.
+fn verdicts(report: &AttemptReport) -> impl Iterator<Item = Verdict> {
+    report.cases.iter().map(|case| Verdict {
+        attempt: report.attempt,
+        case: case.case.clone(),
+        went: if case.failure.is_none() { Went::Well } else { Went::Badly },
+    })
 }
 
 /// A phone's report whose texts are short enough for its record, whatever the phone is called.

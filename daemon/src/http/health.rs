@@ -19,7 +19,7 @@ pub async fn healthz() -> &'static str {
 /// The daemon takes requests: the loop answers.
 #[utoipa::path(get, path = "/readyz", tag = "health", responses((status = 200, content_type = "text/plain"), (status = 503)))]
 pub async fn readyz(State(app): State<App>) -> Result<&'static str, Refusal> {
-    app.farm.ask(|answer| crate::farm::Ask::Tell { events: Vec::new(), answer }).await?;
+    app.farm.tell(Vec::new()).await?;
     Ok("ready\n")
 }
 
@@ -49,7 +49,7 @@ pub async fn version(State(app): State<App>) -> Json<Version> {
 #[utoipa::path(get, path = "/metrics", tag = "health",
     responses((status = 200, content_type = "application/openmetrics-text")))]
 pub async fn metrics(State(app): State<App>) -> Result<Response, Refusal> {
-    let text = crate::metrics::text(&app.farm.snapshot())
+    let text = crate::metrics::text(&app.farm.snapshot(), &app.farm.meters)
         .map_err(|error| Refusal::trouble(format!("cannot write metrics: {error}")))?;
     let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
     Ok((kind, text).into_response())

@@ -58,10 +58,7 @@ impl<K: Clone> Listings<K> {
         list: impl FnOnce() -> Vec<K>,
         mut show: impl FnMut(&K) -> Option<T>,
     ) -> Result<Page<T>, Refusal> {
-        let limit = paging.limit.unwrap_or(LIMIT);
-        if !(1..=LIMIT_MAX).contains(&limit) {
-            return Err(Refusal::mistake("limit", format!("{limit} is not in 1..={LIMIT_MAX}")));
-        }
+        let limit = limit(paging.limit)?;
         let (mut number, keys, start) = match &paging.cursor {
             None => (None, Arc::new(list()), 0),
             Some(cursor) => {
@@ -102,6 +99,18 @@ impl<K: Clone> Listings<K> {
             Refusal::new(StatusCode::GONE, "cursor-gone", "The cursor is too old", detail)
         })
     }
+}
+
+/// Entries of a page.
+///
+/// # Errors
+/// It is none, or more than a page may have.
+pub(crate) fn limit(wanted: Option<usize>) -> Result<usize, Refusal> {
+    let limit = wanted.unwrap_or(LIMIT);
+    if (1..=LIMIT_MAX).contains(&limit) {
+        return Ok(limit);
+    }
+    Err(Refusal::mistake("limit", format!("{limit} is not in 1..={LIMIT_MAX}")))
 }
 
 fn parse(cursor: &str) -> Result<(u64, usize), Refusal> {

@@ -12,12 +12,14 @@
 //! | [`router`] | all of it together, with limits and headers |
 
 pub mod agents;
+pub mod audit;
 pub mod builds;
 pub mod cases;
 pub mod changes;
 pub mod config;
 pub mod crashes;
 pub mod health;
+pub mod job_list;
 pub mod jobs;
 pub mod lists;
 pub mod owners;

@@ -51,7 +51,7 @@ pub async fn go_back(State(app): State<App>, Path(owner): Path<Owner>) -> Result
 
 async fn change(app: &App, owner: Owner, limits: Option<OwnerLimits>) -> Result<Json<OwnerView>, Refusal> {
     let change = RulesChange::Owner { owner: owner.clone(), limits };
-    app.farm.ask(|answer| Ask::Rules { change, answer }).await?;
+    app.farm.ask(|answer| Ask::Rules { change, audit: None, answer }).await?;
     let known = views(app).await?.into_iter().find(|view| view.owner.as_ref() == Some(&owner));
     let rules = app.farm.snapshot().rules.clone();
     Ok(Json(known.unwrap_or_else(|| {

@@ -23,5 +23,8 @@ pub async fn plan(State(app): State<App>, body: Body<JobRequest>) -> Result<Json
     responses((status = 200, body = JobEta), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn eta(State(app): State<App>, Path(id): Path<JobId>) -> Result<Json<JobEta>, Refusal> {
     let foretold = app.farm.ask(|answer| Ask::Eta { jobs: vec![id], answer }).await?;
-    foretold.into_iter().next().map(Json).ok_or_else(|| not_waiting(&app, id))
+    match foretold.into_iter().next() {
+        Some(foretold) => Ok(Json(foretold)),
+        None => Err(not_waiting(&app, id).await),
+    }
 }

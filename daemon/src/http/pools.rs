@@ -74,7 +74,7 @@ pub async fn go_back(
 async fn put(app: &App, udid: Udid, pool: Option<PoolName>) -> Result<Json<PoolChoiceView>, Refusal> {
     let phone = app.farm.snapshot().phone(&udid).ok_or_else(|| unknown(&udid))?;
     let change = RulesChange::Pool { phone: udid, pool };
-    app.farm.ask(|answer| Ask::Rules { change, answer }).await?;
+    app.farm.ask(|answer| Ask::Rules { change, audit: None, answer }).await?;
     let rules = app.farm.snapshot().rules.clone();
     Ok(Json(view(&rules.policy, &phone)))
 }

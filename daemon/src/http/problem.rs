@@ -6,6 +6,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use holdfast_store::StoreError;
 use holdfast_wire::api::{Mistake, Problem};
 use serde::de::DeserializeOwned;
 
@@ -79,6 +80,13 @@ impl From<Stopping> for Refusal {
     }
 }
 
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = %Chain(&error), "the store does not serve");
+        Self::trouble("the store does not serve; look into the daemon's log")
+    }
+}
+
 impl From<BlobError> for Refusal {
     fn from(error: BlobError) -> Self {
         let (status, kind, title) = match &error {
@@ -143,6 +151,22 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
         let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
         let value = parse(&bytes).map_err(Refusal::mistakes)?;
         Ok(Self { value, bytes })
+    }
+}
+
+/// A JSON body that may be left out.
+#[derive(Debug)]
+pub struct Maybe<T>(pub Option<T>);
+
+impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Maybe<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let bytes = Bytes::from_request(request, state).await.map_err(too_large)?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        parse(&bytes).map(|value| Self(Some(value))).map_err(Refusal::mistakes)
     }
 }
 

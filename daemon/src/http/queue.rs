@@ -55,31 +55,27 @@ pub(crate) async fn view(app: &App, classes: &[JobClass]) -> Result<QueueView, S
 
 fn of_snapshot(snapshot: &Snapshot, now: Time, classes: &[JobClass]) -> QueueView {
     let mut view = QueueView { at: now, classes: classes.iter().map(|class| empty(*class)).collect() };
-    let of = |view: &mut QueueView, class: JobClass, change: &mut dyn FnMut(&mut ClassQueue)| {
-        if let Some(queue) = view.classes.iter_mut().find(|queue| queue.class == class) {
-            change(queue);
-        }
-    };
     for job in snapshot.running.iter().filter_map(|id| snapshot.jobs.get(id)) {
-        of(&mut view, job.spec.class, &mut |queue| queue.running += 1);
+        if let Some(queue) = view.classes.iter_mut().find(|queue| queue.class == job.spec.class) {
+            queue.running += 1;
+        }
     }
-    for job in snapshot.queue.iter().filter_map(|id| snapshot.jobs.get(id)) {
-        of(&mut view, job.spec.class, &mut |queue| {
-            queue.waiting += 1;
-            queue.oldest = Some(queue.oldest.map_or(job.submitted_at, |oldest| oldest.min(job.submitted_at)));
-            if queue.next.len() < NEXT_MAX {
-                queue.next.push(QueuedJob {
-                    job: job.id,
-                    owner: job.spec.owner.clone(),
-                    priority: job.spec.priority,
-                    submitted_at: job.submitted_at,
-                    start_by: job.spec.start_by,
-                    phones: job.spec.phones,
-                    waiting: None,
-                    eta: None,
-                });
-            }
-        });
+    for queue in &mut view.classes {
+        let waiting = snapshot.waiting_of(queue.class);
+        queue.waiting = waiting.by_age.len();
+        let oldest = waiting.by_age.get_min().and_then(|id| snapshot.jobs.get(id));
+        queue.oldest = oldest.map(|job| job.submitted_at);
+        let next = waiting.queue.iter().take(NEXT_MAX).filter_map(|place| snapshot.jobs.get(&place.job()));
+        queue.next.extend(next.map(|job| QueuedJob {
+            job: job.id,
+            owner: job.spec.owner.clone(),
+            priority: job.spec.priority,
+            submitted_at: job.submitted_at,
+            start_by: job.spec.start_by,
+            phones: job.spec.phones,
+            waiting: None,
+            eta: None,
+        }));
     }
     view
 }

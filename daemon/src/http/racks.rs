@@ -9,5 +9,5 @@ use super::state::App;
 /// Lists racks; the list is whole.
 #[utoipa::path(get, path = "/api/v1/racks", tag = "racks", responses((status = 200, body = Page<RackView>)))]
 pub async fn list(State(app): State<App>) -> Json<Page<RackView>> {
-    Json(Page { items: app.farm.snapshot().racks.to_vec(), next_cursor: None })
+    Json(Page { items: app.farm.snapshot().racks.values().cloned().collect(), next_cursor: None })
 }

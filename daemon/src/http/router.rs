@@ -16,8 +16,8 @@ use utoipa_axum::routes;
 use super::problem::Refusal;
 use super::state::App;
 use super::{
-    agents, builds, cases, changes, config, crashes, health, jobs, owners, phones, plan, pools, queue, racks,
-    schedules,
+    agents, audit, builds, cases, changes, config, crashes, health, jobs, owners, phones, plan, pools, queue,
+    racks, schedules,
 };
 use crate::dashboard;
 
@@ -98,6 +98,9 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(phones::describe))
         .routes(routes!(phones::quarantine))
         .routes(routes!(phones::release))
+        .routes(routes!(phones::take))
+        .routes(routes!(phones::force_release))
+        .routes(routes!(audit::list))
         .routes(routes!(racks::list))
         .routes(routes!(cases::list))
         .routes(routes!(crashes::list))

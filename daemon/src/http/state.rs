@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use holdfast_wire::id::{BuildHash, CrashId, JobId, StartId};
+use holdfast_wire::id::{BuildHash, CrashId, StartId};
 use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
+use super::job_list::JobListings;
+use super::jobs::JobFilter;
 use super::lists::Listings;
 use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::{Catalogue, Limits, Timeouts};
 use crate::farm::Farm;
+use crate::reasons::Reasons;
 use crate::reload::Reloader;
 
 /// Shared by all handlers. Cheap to clone.
@@ -34,6 +37,8 @@ pub struct App {
     pub agents: Arc<Agents>,
     /// Listings under way.
     pub listings: Arc<AllListings>,
+    /// Why the first waiting jobs wait.
+    pub reasons: Reasons,
     /// Ends long polls and streams when the daemon stops.
     pub stopping: CancellationToken,
 }
@@ -49,7 +54,7 @@ impl App {
 #[derive(Debug, Default)]
 pub struct AllListings {
     /// Of jobs.
-    pub jobs: Listings<JobId>,
+    pub jobs: JobListings<JobFilter>,
     /// Of crashes.
     pub crashes: Listings<CrashId>,
     /// Of builds.

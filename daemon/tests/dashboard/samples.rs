@@ -486,7 +486,7 @@ impl Sample {
 impl Pictures for Sample {
     type Shown = u64;
 
-    fn picture(&self) -> Picture {
+    async fn picture(&self) -> Picture {
         self.picture.lock().unwrap().clone()
     }
 
@@ -495,11 +495,11 @@ impl Pictures for Sample {
     }
 
     async fn queue(&self) -> Result<QueuePage, Unreadable> {
-        Ok(queue_page(&self.picture()))
+        Ok(queue_page(&self.picture().await))
     }
 
     async fn job(&self, id: JobId) -> Result<Option<JobPage>, Unreadable> {
-        let Picture { jobs, crashes, phones, .. } = self.picture();
+        let Picture { jobs, crashes, phones, .. } = self.picture().await;
         let Some(job) = jobs.into_iter().find(|job| job.id == id) else { return Ok(None) };
         let explanation = (job.state == JobState::Queued).then(|| explanation(id));
         let crashes = crashes.into_iter().filter(|crash| crash.origin.attempt.is_some_and(|of| of.job == id));
@@ -507,7 +507,7 @@ impl Pictures for Sample {
     }
 
     async fn phone(&self, udid: &Udid) -> Result<Option<PhonePage>, Unreadable> {
-        let Picture { jobs, crashes, phones, .. } = self.picture();
+        let Picture { jobs, crashes, phones, .. } = self.picture().await;
         let Some(phone) = phones.into_iter().find(|phone| phone.facts.udid == *udid) else { return Ok(None) };
         let jobs = jobs.into_iter().filter(|job| job.attempts.iter().any(|one| one.phone == *udid)).collect();
         let crashes = crashes.into_iter().filter(|crash| crash.origin.phone == *udid).collect();
@@ -515,7 +515,7 @@ impl Pictures for Sample {
     }
 
     async fn crash(&self, id: CrashId) -> Result<Option<CrashPage>, Unreadable> {
-        let Picture { crashes, phones, .. } = self.picture();
+        let Picture { crashes, phones, .. } = self.picture().await;
         let Some(view) = crashes.into_iter().find(|crash| crash.origin.id == id) else { return Ok(None) };
         let phone = phones.into_iter().find(|phone| phone.facts.udid == view.origin.phone);
         Ok(Some(CrashPage { view, report: holdfast_crash::read(REPORT), phone }))

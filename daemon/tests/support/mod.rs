@@ -30,6 +30,7 @@ use holdfastd::config::{FarmConfig, Limits, Timeouts};
 use holdfastd::farm::{FarmError, Loop};
 use holdfastd::http::router::router;
 use holdfastd::http::state::App;
+use holdfastd::reasons::Reasons;
 use holdfastd::reload::Reloader;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -136,6 +137,7 @@ impl Daemon {
             start: start.parse().unwrap(),
             agents: Arc::default(),
             listings: Arc::default(),
+            reasons: Reasons::default(),
             stopping: CancellationToken::new(),
         };
         let running = tokio::spawn(farm_loop.run());

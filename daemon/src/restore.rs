@@ -1,0 +1,207 @@
+//! The start: what the store holds becomes brain and picture. Only what waits or runs is read whole; of what is over,
+//! the newest.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use holdfast_scheduler::{Decision, JobRecord, PhoneRecord, Record, Scheduler};
+use holdfast_store::{Entry, Op, Store, StoreError};
+use holdfast_wire::id::{JobId, Udid};
+use holdfast_wire::job::JobState;
+use holdfast_wire::time::Time;
+
+use crate::archive::{all, parts, read};
+use crate::config::FarmConfig;
+use crate::farm::FarmError;
+use crate::records::{self, Submission};
+use crate::rules::{OVERRIDE, Rules};
+use crate::schedules::SCHEDULE;
+use crate::snapshot::{ENDED_MAX, EndedKey, Snapshot};
+use crate::specs::{Parts, SpecName, Specs};
+
+/// Jobs of earlier versions that are over and move into the archive in one transaction.
+const MOVED_AT_ONCE: usize = 500;
+
+/// Threads that read jobs: more gain nothing, as the store hands them out one after the other.
+const READERS_MAX: usize = 4;
+
+/// Fewer jobs than this are read by one thread.
+const JOBS_PER_READER_MIN: usize = 1_000;
+
+/// A farm as it was.
+pub(crate) struct Restored {
+    pub(crate) brain: Scheduler,
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) picture: Snapshot,
+    pub(crate) submissions: BTreeMap<String, Submission>,
+    pub(crate) rules: Rules,
+    /// The number that the next job has at least.
+    pub(crate) next_job: JobId,
+    /// The number that the next audit entry has.
+    pub(crate) next_audit: u64,
+}
+
+/// Reads the store.
+pub(crate) async fn restore<S: Store>(
+    store: &S,
+    specs: &Specs,
+    config: FarmConfig,
+    now: Time,
+) -> Result<Restored, FarmError> {
+    let (overrides, schedules) = (all(store, OVERRIDE).await?, all(store, SCHEDULE).await?);
+    let (mut rules, ops) = Rules::restore(config, now, &overrides, &schedules)?;
+    if !ops.is_empty() {
+        store.commit(Vec::new(), ops).await?;
+    }
+    let mut picture = Snapshot::default();
+    let jobs = jobs(store, specs).await?;
+    let (over, live): (Vec<_>, Vec<_>) =
+        jobs.into_iter().partition(|job| matches!(job.state, JobState::Ended { .. }));
+    archive(store, specs, over).await?;
+    let phones = phones(store).await?;
+    let mut kept: Vec<Record> = Vec::with_capacity(live.len() + phones.len());
+    for entry in all(store, records::OWNER).await? {
+        kept.push(Record::Owner(records::read_owner(&entry)?));
+    }
+    kept.extend(phones.into_iter().map(Record::Phone));
+    kept.extend(live.into_iter().map(Record::Job));
+    for entry in all(store, records::BUILD).await? {
+        picture.put_build(Arc::new(records::read(&entry)?));
+    }
+    for entry in all(store, records::CRASH).await? {
+        picture.put_crash(Arc::new(records::read(&entry)?));
+    }
+    let mut submissions = BTreeMap::new();
+    for entry in all(store, records::SUBMISSION).await? {
+        let key = records::SUBMISSION.name_of(&entry.key).unwrap_or_default().to_owned();
+        submissions.insert(key, records::read(&entry)?);
+    }
+    let waiting: Vec<JobId> = kept.iter().filter_map(live_job).collect();
+    let (brain, decisions) = Scheduler::restore(rules.policy(), now, kept)?;
+    picture.rules = rules.shown();
+    for id in waiting {
+        if let Some(job) = brain.job(id) {
+            rules.timetable.saw_job(job);
+            picture.put_job(job.clone(), brain.place(id));
+        }
+    }
+    for job in newest_ended(store, specs).await? {
+        rules.timetable.saw_job(&job);
+        picture.put_job(Arc::new(job), None);
+    }
+    picture.look_at_all(&brain);
+    picture.at = now;
+    let newest = store.last(&records::ENDED.prefix()).await?;
+    let newest = newest.and_then(|entry| records::ENDED.number_of(&entry.key)).unwrap_or(0);
+    let audit = store.scan_prefix(&records::AUDIT.prefix(), None, 1).await?;
+    let audit = audit.entries.first().and_then(|entry| records::AUDIT.number_of(&entry.key));
+    Ok(Restored {
+        next_job: brain.next_job().max(JobId(newest + 1)),
+        next_audit: audit.map_or(1, |number| !number + 1),
+        brain,
+        decisions,
+        picture,
+        submissions,
+        rules,
+    })
+}
+
+fn live_job(record: &Record) -> Option<JobId> {
+    match record {
+        Record::Job(job) => Some(job.id),
+        Record::Phone(_) | Record::Owner(_) => None,
+    }
+}
+
+/// Every job that is not in the archive, read by several threads.
+async fn jobs<S: Store>(store: &S, specs: &Specs) -> Result<Vec<JobRecord>, StoreError> {
+    // What jobs share is read first, so that the threads ask nobody.
+    let mut shared: HashMap<SpecName, Parts> = HashMap::new();
+    for entry in all(store, records::SPEC).await? {
+        let name =
+            records::SPEC.name_of(&entry.key).and_then(|name| SpecName::try_from(name.to_owned()).ok());
+        if let Some(name) = name {
+            shared.insert(name, records::read(&entry)?);
+        }
+    }
+    let entries = all(store, records::JOB).await?;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
+    let each = entries.len().div_ceil(threads).max(JOBS_PER_READER_MIN);
+    let read = |entries: &[Entry]| -> Result<Vec<JobRecord>, StoreError> {
+        entries.iter().map(|entry| records::read_job(entry, |name| shared.get(&name).cloned())).collect()
+    };
+    let read = &read;
+    let parts: Vec<Result<Vec<JobRecord>, StoreError>> = std::thread::scope(|scope| {
+        let running: Vec<_> =
+            entries.chunks(each).map(|entries| scope.spawn(move || read(entries))).collect();
+        let stopped = || StoreError::Stopped { reason: "a reader of its jobs panicked".to_owned() };
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(stopped()))).collect()
+    });
+    let mut jobs = Vec::with_capacity(entries.len());
+    for part in parts {
+        jobs.extend(part?);
+    }
+    for (name, parts) in shared {
+        // Those that only archived jobs name are read when these are looked at.
+        if Arc::strong_count(&parts.cases) > 1 {
+            specs.stored(name, parts);
+        }
+    }
+    // Jobs of the first version have everything to themselves.
+    for job in &mut jobs {
+        if Arc::strong_count(&job.spec.cases) == 1 {
+            drop(specs.share(&mut job.spec));
+        }
+    }
+    Ok(jobs)
+}
+
+/// Moves jobs of earlier versions that are over into the archive, each whole or not at all.
+async fn archive<S: Store>(store: &S, specs: &Specs, over: Vec<JobRecord>) -> Result<(), StoreError> {
+    for jobs in over.chunks(MOVED_AT_ONCE) {
+        let mut ops: BTreeMap<_, Op> = BTreeMap::new();
+        for job in jobs {
+            let (name, new) = records::name_spec(specs, job)?;
+            let new = new.map(|parts| records::put_spec(name, &parts)).transpose()?;
+            for op in records::put_job(job, name)?.into_iter().chain(new) {
+                ops.insert(op.key().clone(), op);
+            }
+        }
+        store.commit(Vec::new(), ops.into_values().collect()).await?;
+    }
+    Ok(())
+}
+
+/// Every phone.
+async fn phones<S: Store>(store: &S) -> Result<Vec<PhoneRecord>, StoreError> {
+    let leases = all(store, records::LEASE).await?;
+    let leases: HashMap<Udid, &Entry> =
+        leases.iter().filter_map(|entry| Some((records::leased(entry)?, entry))).collect();
+    let known = all(store, records::PHONE).await?;
+    let read = |entry: &Entry| {
+        let lease = records::named(entry).and_then(|udid| leases.get(&udid).copied());
+        records::read_phone(entry, lease)
+    };
+    known.iter().map(read).collect()
+}
+
+/// The newest jobs that are over: as many as the picture holds.
+async fn newest_ended<S: Store>(store: &S, specs: &Specs) -> Result<Vec<JobRecord>, StoreError> {
+    let page = store.scan_prefix(&records::ENDED_AT.prefix(), None, ENDED_MAX).await?;
+    let ids: BTreeSet<EndedKey> = page
+        .entries
+        .iter()
+        .filter_map(|entry| records::ended_job(&entry.key))
+        .map(|(at, id)| (Reverse(at), id))
+        .collect();
+    let mut jobs = Vec::with_capacity(ids.len());
+    for (_, id) in ids {
+        let Some(entry) = store.get(&records::ENDED.number(id.0)).await? else { continue };
+        if let Some(name) = records::spec_of(&entry)? {
+            parts(store, specs, name).await?;
+        }
+        jobs.push(read(store, specs, &entry).await?);
+    }
+    Ok(jobs)
+}
