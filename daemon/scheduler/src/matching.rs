@@ -50,7 +50,7 @@ impl Scheduler {
                 }
             } else {
                 if let Some(phone) = phones.first() {
-                    self.serve(*phone);
+                    self.serve(*phone, &jobs);
                 }
                 self.seat_all(&mut jobs);
             }
@@ -124,7 +124,7 @@ impl Scheduler {
     }
 
     /// Gives a free phone to the first job that takes it.
-    fn serve(&mut self, phone: PhoneId) {
+    fn serve(&mut self, phone: PhoneId, fresh: &[JobId]) {
         while self.phones[phone].noted.free.is_some() {
             let kind = &self.kinds.list[self.phones[phone].kind];
             let first = self.first_of(phone, &kind.native);
@@ -133,7 +133,10 @@ impl Scheduler {
                 self.seat_gang(place.job());
             } else {
                 let job = self.preferred(phone, lane, place);
-                self.grant(job, &[phone]);
+                // One that has only begun to wait has not looked at the other free phones yet.
+                let slot = self.jobs.get(job).filter(|_| fresh.contains(&job));
+                let best = slot.and_then(|slot| self.choose(slot)).unwrap_or(phone);
+                self.grant(job, &[best]);
             }
         }
     }

@@ -121,7 +121,7 @@ impl Scheduler {
     /// Every waiting job in the order of service; for tests and reports, as it looks at all of them.
     pub fn queue(&self) -> Vec<JobId> {
         let waiting = self.jobs.iter().filter(|(_, slot)| slot.is_waiting);
-        let mut places: Vec<Place> = waiting.filter_map(|(id, _)| self.place(id)).collect();
+        let mut places: Vec<Place> = waiting.map(|(_, slot)| self.counted(slot)).collect();
         places.sort_unstable();
         places.into_iter().map(Place::job).collect()
     }
@@ -191,7 +191,8 @@ impl Scheduler {
                 self.turn.out.push(Decision::SaveJob(slot.record.clone()));
             }
         }
-        let phones = std::mem::take(&mut self.turn.touched);
+        let mut phones = std::mem::take(&mut self.turn.touched);
+        phones.sort_unstable();
         for id in &phones {
             self.tell_of_phone(*id);
         }
