@@ -1,14 +1,15 @@
 //! The brain under random fortunes: agents that die, requests that are repeated or lost, a daemon that
 //! restarts. The laws hold after every event, and when the faults stop everything finishes.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod farm;
+mod script;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use farm::{World, check, end_of, ended, phone, spec};
+use farm::{World, end_of, ended, phone, spec};
 use holdfast_scheduler::Event;
 use holdfast_scheduler::record::HoldPhase;
 use holdfast_wire::id::{AttemptId, JobId, LeaseNumber, RackId, Udid};
@@ -16,6 +17,7 @@ use holdfast_wire::job::{JobClass, JobState};
 use holdfast_wire::outcome::AttemptEnd;
 use holdfast_wire::sync::{HeldLease, Order};
 use proptest::prelude::*;
+use script::check;
 
 /// A stroke of fortune. Numbers choose among what is there.
 #[derive(Debug, Clone)]

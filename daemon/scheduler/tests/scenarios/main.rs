@@ -1,8 +1,23 @@
-//! The brain by example: what happens on the left, what is decided on the right.
+//! The brain by example: what happens on the left, what is decided on the right. Here is the life of jobs and phones;
+//! each further rule of the scheduler has a file of its own.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+#[path = "../farm/mod.rs"]
 mod farm;
+#[path = "../script/mod.rs"]
+mod script;
 
-use farm::check;
+mod comparisons;
+mod gangs;
+mod leases;
+mod lending;
+mod preemption;
+mod requirements;
+mod sharing;
+mod windows;
+
+use script::check;
 
 #[test]
 fn a_job_runs_and_ends_once() {
@@ -218,8 +233,8 @@ fn each_blame_has_its_own_budget_and_the_job_has_none() {
          J1.3 on B
          B runs J1.3 by lease 2
          J1.4 on A
-         B rests after 2
          A runs J1.4 by lease 2
+         B rests after 2
          J1 failed, rack: 3 attempts failed, the last in run: the rack failed
          A rests after 2
          J2.1 on A
@@ -404,8 +419,8 @@ fn a_phone_that_is_moved_to_another_rack_is_one_phone() {
         "J1.1 on A
          A runs J1.1 by lease 1
          J2 queued
-         A rests after 1
          J1.2 on A
+         A rests after 1
          A runs J1.2 by lease 2
          J1 does not wait",
     );

@@ -1,0 +1,130 @@
+//! Comparisons: branch and merge-base run on the very same phone and take turns.
+
+use super::script::check;
+
+#[test]
+fn jobs_of_a_comparison_wait_for_the_phone_where_it_began() {
+    check(
+        "phone A on r1
+         phone B on r1
+         sync r1
+         submit baseline compare m1 build 1
+         submit baseline compare m1 build 2
+         explain J2
+         submit baseline
+         end J1.1 on A lease 1 passed",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2 queued
+         J2 waits: 2 phones fit; it waits for phone A, where what it is compared with ran; it is next
+         J3.1 on B
+         B runs J3.1 by lease 1
+         J1 passed
+         J2.1 on A
+         A runs J2.1 by lease 2",
+    );
+}
+
+#[test]
+fn builds_of_a_comparison_take_turns() {
+    check(
+        "phone A on r1
+         sync r1
+         submit baseline compare m1 build 1
+         submit baseline compare m1 build 1
+         submit baseline compare m1 build 1
+         submit baseline compare m1 build 2
+         submit baseline compare m1 build 2
+         end J1.1 on A lease 1 passed
+         end J4.1 on A lease 2 passed
+         end J2.1 on A lease 3 passed
+         end J5.1 on A lease 4 passed",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2 queued
+         J3 queued
+         J4 queued
+         J5 queued
+         J1 passed
+         J4.1 on A
+         A runs J4.1 by lease 2
+         J4 passed
+         J2.1 on A
+         A runs J2.1 by lease 3
+         J2 passed
+         J5.1 on A
+         A runs J5.1 by lease 4
+         J5 passed
+         J3.1 on A
+         A runs J3.1 by lease 5",
+    );
+}
+
+#[test]
+fn it_waits_for_that_phone_only_so_long() {
+    check(
+        "rule compare-wait 60
+         phone A on r1
+         phone B on r1
+         sync r1
+         submit baseline compare m1 build 1
+         submit baseline compare m1 build 2
+         keep r1 59 A:1 J1.1
+         keep r1 1 A:1 J1.1",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2 queued
+         J2.1 on B
+         B runs J2.1 by lease 1",
+    );
+}
+
+#[test]
+fn a_phone_that_is_gone_is_not_waited_for() {
+    check(
+        "phone A on r1
+         phone B on r1
+         sync r1
+         submit baseline compare m1 build 1
+         end J1.1 on A lease 1 passed
+         quarantine A
+         submit baseline compare m1 build 2",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J1 passed
+         A rests after 1
+         A quarantined: by hand
+         J2.1 on B
+         B runs J2.1 by lease 1",
+    );
+}
+
+#[test]
+fn a_restart_forgets_no_comparison() {
+    check(
+        "phone A on r1
+         phone B on r1
+         sync r1
+         submit baseline phone A
+         submit baseline compare m1 build 1
+         end J2.1 on B lease 1 passed
+         end J1.1 on A lease 1 passed
+         restart
+         phone A on r1
+         phone B on r1
+         sync r1
+         submit baseline compare m1 build 2",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2.1 on B
+         B runs J2.1 by lease 1
+         J2 passed
+         B rests after 1
+         J1 passed
+         A rests after 1
+         A rests after 1
+         B rests after 1
+         J3.1 on B
+         B runs J3.1 by lease 2",
+    );
+}
