@@ -255,3 +255,130 @@ impl std::str::FromStr for Cursor {
         })
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+mod tests {
+    use holdfast_scheduler::{Event, Policy, Scheduler};
+    use holdfast_wire::job::JobSpec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Farm {
+        brain: Scheduler,
+        picture: Snapshot,
+        now: Time,
+    }
+
+    impl Farm {
+        fn new() -> Self {
+            let (now, none) = (Time::from_unix_ms(1_000_000), Vec::new());
+            let (brain, _) = Scheduler::restore(Policy::with_pools(Vec::new()), now, none).unwrap();
+            Self { brain, picture: Snapshot::default(), now }
+        }
+
+        fn apply(&mut self, event: Event) {
+            self.now = self.now.after(Duration::from_secs(60));
+            let decisions = self.brain.apply(self.now, event);
+            self.picture.take(&self.brain, &decisions);
+        }
+
+        fn step(&mut self, step: &Step) {
+            match step {
+                Step::Submit { class, priority } => {
+                    let spec = Box::new(spec(JobClass::ALL[*class], *priority));
+                    self.apply(Event::JobSubmitted { job: self.brain.next_job(), spec });
+                }
+                Step::Cancel(number) => self.apply(Event::JobCancelled { job: JobId(*number) }),
+                Step::Forget(number) => self.picture.forget_job(JobId(*number)),
+            }
+        }
+
+        /// What a first page lists now, made the slow way.
+        fn model(&self) -> Vec<JobId> {
+            let waiting = self.brain.queue();
+            let mut ended: Vec<EndedKey> =
+                self.picture.jobs.values().filter_map(|job| crate::archive::ended_key(&job.record)).collect();
+            ended.sort();
+            waiting.into_iter().chain(ended.into_iter().map(|(_, id)| id)).collect()
+        }
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Submit { class: usize, priority: i32 },
+        Cancel(u64),
+        Forget(u64),
+    }
+
+    fn spec(class: JobClass, priority: i32) -> JobSpec {
+        let json = serde_json::json!({
+            "class": class, "cases": [], "requirements": {}, "priority": priority, "owner": null, "start_by": null,
+            "build": { "hash": "00".repeat(32), "size_bytes": 1, "bundle_id": "a", "executable": "A", "version": "1",
+                "build_number": "1", "uuids": [], "minimum_os": null }
+        });
+        serde_json::from_value(json).unwrap()
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            4 => (0_usize..5, -1..2_i32).prop_map(|(class, priority)| Step::Submit { class, priority }),
+            2 => (1_u64..40).prop_map(Step::Cancel),
+            1 => (1_u64..40).prop_map(Step::Forget),
+        ];
+        proptest::collection::vec(step, 0..60)
+    }
+
+    proptest! {
+        #[test]
+        fn a_list_is_what_its_first_page_saw_whatever_happens_between_its_pages(
+            before in steps(), between in steps(), limit in 1_usize..7, few in 1_usize..5,
+        ) {
+            let mut farm = Farm::new();
+            before.iter().for_each(|step| farm.step(step));
+            let expected = farm.model();
+            let order = Order::of(&farm.picture, None, None);
+            let (mut seen, mut at) = (Vec::new(), Position::Running(None));
+            let mut between = between.chunks(few);
+            while at != Position::Over {
+                let (page, next) = order.page(at, limit, |_| true);
+                prop_assert!(page.len() <= limit && (!page.is_empty() || next == Position::Over));
+                seen.extend(page);
+                at = next;
+                between.next().into_iter().flatten().for_each(|step| farm.step(step));
+            }
+            prop_assert_eq!(seen, expected);
+        }
+
+        #[test]
+        fn the_picture_kept_up_to_date_is_the_queue_of_the_brain(steps in steps()) {
+            let mut farm = Farm::new();
+            for step in &steps {
+                farm.step(step);
+                prop_assert_eq!(farm.picture.queue().collect::<Vec<_>>(), farm.brain.queue());
+                prop_assert_eq!(farm.picture.queue_len(), farm.brain.queue().len());
+            }
+        }
+    }
+
+    #[test]
+    fn cursors_go_on_from_the_last_pages_and_are_forgotten_by_age_and_number() {
+        let listings: JobListings<()> = JobListings::default();
+        let listing = || Listing { order: Order::of(&Snapshot::default(), None, None), filter: () };
+        let at = |number| Position::Running(Some(JobId(number)));
+        let now = Time::from_unix_ms(0);
+        let first = listings.keep(listing(), at(1), now);
+        let mut cursor = first;
+        for number in 2..=5 {
+            cursor = listings.go_on(cursor, at(number));
+        }
+        assert_eq!(listings.find(cursor, now).unwrap().1, at(5));
+        assert_eq!(listings.find(cursor.to_string().parse().unwrap(), now).unwrap().1, at(5));
+        assert_eq!(listings.find(first, now).unwrap_err().0.status, 410, "only the last pages");
+        assert_eq!(listings.find(cursor, now.after(LISTING_LASTS)).unwrap_err().0.status, 410, "too old");
+        let first = listings.keep(listing(), at(1), now);
+        (0..LISTINGS_MAX).for_each(|_| drop(listings.keep(listing(), at(1), now)));
+        assert_eq!(listings.find(first, now).unwrap_err().0.status, 410, "too many");
+    }
+}
