@@ -91,5 +91,8 @@ async fn main() {
     drop(farm);
     running.await.unwrap();
     let (farm, _running, [opened, ready]) = live(folder.as_ref()).await;
-    println!("restart with {} waiting: store open {opened:.2?}, first answer {ready:.2?}", farm.snapshot().queue_len());
+    println!(
+        "restart with {} waiting: store open {opened:.2?}, first answer {ready:.2?}",
+        farm.snapshot().queue_len()
+    );
 }
