@@ -96,6 +96,7 @@ impl Scheduler {
             releasing: std::collections::BTreeSet::new(),
         });
         self.by_rack.insert(id.clone(), number);
+        self.turn.racks.insert(number);
         self.timers.set(self.now.after(self.policy.rack_silent_after), Timer::Silence(number));
         number
     }
@@ -150,7 +151,13 @@ impl Scheduler {
         end: AttemptEnd,
         report: BlobHash,
     ) {
-        let Some(id) = self.by_udid.get(udid).copied() else { return };
+        // The job knows where it runs, which saves looking the phone up by name.
+        let seat = self
+            .jobs
+            .get(attempt.job)
+            .and_then(|slot| self.phones.get(slot.seat).map(|phone| (slot.seat, phone)));
+        let seat = seat.filter(|(_, phone)| phone.udid() == udid).map(|(id, _)| id);
+        let Some(id) = seat.or_else(|| self.by_udid.get(udid).copied()) else { return };
         let phone = &mut self.phones[id];
         let holds = phone.record.hold.as_ref().filter(|hold| hold.attempt == attempt);
         let phase = holds.filter(|_| lease == phone.record.last_lease).map(|hold| hold.phase);

@@ -61,6 +61,8 @@ pub(crate) struct Lane {
     pub(crate) pool: Option<PoolName>,
     /// Waiting jobs in the order of service: those of each owner that has limits by themselves, all others together.
     pub(crate) parts: BTreeMap<Option<OwnerId>, BTreeSet<Place>>,
+    /// The first of each part, side by side: they are looked at whenever a phone comes free.
+    pub(crate) firsts: Vec<(Place, Option<OwnerId>)>,
     /// Kinds that serve it.
     pub(crate) native: Bits,
     /// Kinds that it may borrow.
@@ -93,8 +95,8 @@ impl Lane {
 
     /// The first place, whether its owner may begin it now or not.
     fn head(&self) -> Place {
-        let firsts = self.parts.values().filter_map(|jobs| jobs.first());
-        firsts.min().copied().filter(|_| self.shut == Shut::default()).unwrap_or(Place::LAST)
+        let firsts = self.firsts.iter().map(|(place, _)| *place);
+        firsts.min().filter(|_| self.shut == Shut::default()).unwrap_or(Place::LAST)
     }
 }
 
@@ -207,6 +209,7 @@ impl Lanes {
             demand,
             pool,
             parts: BTreeMap::new(),
+            firsts: Vec::new(),
             native: Bits::default(),
             lent: Bits::default(),
             shut: Shut::default(),
@@ -236,6 +239,10 @@ impl Lanes {
             self.empty.remove(&id);
         }
         lane.parts.entry(part).or_default().insert(place);
+        match lane.firsts.iter_mut().find(|(_, other)| *other == part) {
+            Some((first, _)) => *first = place.min(*first),
+            None => lane.firsts.push((place, part)),
+        }
         if place < self.heads[id] {
             self.note(id);
         }
@@ -245,8 +252,17 @@ impl Lanes {
         let lane = &mut self.list[id];
         if let Some(jobs) = lane.parts.get_mut(&part) {
             jobs.remove(&place);
-            if jobs.is_empty() {
+            let next = jobs.first().copied();
+            if next.is_none() {
                 lane.parts.remove(&part);
+            }
+            let at = lane.firsts.iter().position(|first| *first == (place, part));
+            match (at, next) {
+                (Some(at), Some(next)) => lane.firsts[at].0 = next,
+                (Some(at), None) => {
+                    lane.firsts.swap_remove(at);
+                }
+                (None, _) => {}
             }
         }
         if lane.parts.is_empty() {

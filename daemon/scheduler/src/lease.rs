@@ -29,6 +29,7 @@ impl Scheduler {
         let (owner, share, usual_ms) = (slot.owner, slot.share, slot.usual_ms);
         let limit = self.policy.attempt_overhead.saturating_add(run_limit(&slot.record));
         let deadline = now.after(limit);
+        slot.seat = phones.first().copied().unwrap_or(usize::MAX);
         let record = Arc::make_mut(&mut slot.record);
         let first = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
         let mut members = Vec::new();

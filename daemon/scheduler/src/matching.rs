@@ -73,7 +73,12 @@ impl Scheduler {
 
     fn seat_all(&mut self, jobs: &mut [JobId]) {
         if jobs.len() > 1 {
-            jobs.sort_unstable_by_key(|job| self.place(*job));
+            // Who is beyond its quota stands behind all others here, whatever its place in the queue.
+            let standing = |job: &JobId| {
+                let slot = self.jobs.get(*job).filter(|slot| slot.is_waiting);
+                slot.and_then(|slot| self.standing(slot, self.own_place(slot))).unwrap_or(Place::LAST)
+            };
+            jobs.sort_unstable_by_key(standing);
         }
         for job in jobs {
             if !self.has_free() {
@@ -160,9 +165,13 @@ impl Scheduler {
     /// The first job of a lane that takes this phone: where it stands, and its place.
     fn first_taker(&self, lane: LaneId, phone: PhoneId) -> Option<(Place, Place)> {
         let lane = &self.lanes.list[lane];
-        let takes = |place: &&Place| {
-            lane.picky == 0 || self.jobs.get(place.job()).is_some_and(|slot| self.accepts(slot, phone))
-        };
+        if lane.picky == 0 {
+            let firsts = lane.firsts.iter();
+            return firsts
+                .filter_map(|(place, part)| Some((self.standing_of(*part, lane, *place)?, *place)))
+                .min();
+        }
+        let takes = |place: &&Place| self.jobs.get(place.job()).is_some_and(|slot| self.accepts(slot, phone));
         let firsts = lane.parts.iter().filter_map(|(part, jobs)| {
             let place = jobs.iter().find(takes)?;
             Some((self.standing_of(*part, lane, *place)?, *place))
@@ -175,6 +184,10 @@ impl Scheduler {
     fn preferred(&self, phone: PhoneId, lane: LaneId, first: Place) -> JobId {
         let job = first.job();
         let Some(slot) = self.jobs.get(job) else { return job };
+        if slot.is_lifted {
+            // It has waited long enough.
+            return job;
+        }
         if let Some(name) = &slot.record.spec.compare {
             return self.other_build(phone, name, slot).unwrap_or(job);
         }
@@ -228,10 +241,23 @@ impl Scheduler {
             if self.jobs.get(job).is_some_and(|slot| slot.record.spec.phones > 1) {
                 passed.insert(job);
                 self.seat_gang(job);
+            } else if self.is_wanted_at_home(job, phone) {
+                // A phone is lent only while nobody waits whose pool it is.
+                self.serve(phone, &[]);
             } else {
                 self.grant(job, &[phone]);
             }
         }
+    }
+
+    /// Whether a job would only borrow a free phone, while another waits that the phone's pool serves.
+    fn is_wanted_at_home(&self, job: JobId, phone: PhoneId) -> bool {
+        let Some(slot) = self.jobs.get(job) else { return false };
+        let (seat, lane) = (&self.phones[phone], &self.lanes.list[slot.lane]);
+        let kind = &self.kinds.list[seat.kind];
+        seat.noted.free.is_some()
+            && !lane.native.has(seat.kind)
+            && self.first_of(phone, &kind.native).is_some()
     }
 
     /// The first job of a lane for which a phone is free, before a limit.

@@ -63,11 +63,6 @@ impl Scheduler {
             .into_iter()
             .map(|demand| (self.kinds.learn(demand.phones.term()).0, demand.only))
             .collect();
-        self.windows.clear();
-        for class in JobClass::ALL {
-            self.look_at_window(class);
-        }
-        self.begin_day();
         for id in 0..self.phones.len() {
             let phone = &mut self.phones[id];
             (phone.is_member, phone.kind, phone.noted) = (false, usize::MAX, crate::fleet::Noted::default());
@@ -75,6 +70,12 @@ impl Scheduler {
             self.look_at(id, Changed::Lasting);
             self.changed(id, Touch::Shown);
         }
+        // A window that is shut is told to phones by their kinds, which are known by now.
+        self.windows.clear();
+        for class in JobClass::ALL {
+            self.look_at_window(class);
+        }
+        self.begin_day();
     }
 
     /// Jobs that may be lifted, oldest first.

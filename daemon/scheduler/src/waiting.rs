@@ -29,6 +29,8 @@ pub(crate) struct Slot {
     pub(crate) usual_ms: u64,
     /// The phone that is being taken from other work for it.
     pub(crate) summons: Option<usize>,
+    /// The phone of its attempt, of the first when there are several.
+    pub(crate) seat: usize,
     /// How far its requirements have loosened.
     pub(crate) step: u8,
     pub(crate) is_waiting: bool,
@@ -61,6 +63,7 @@ impl Scheduler {
             owner,
             usual_ms,
             summons: None,
+            seat: usize::MAX,
             step: 0,
             is_waiting: false,
             is_lifted: false,
@@ -313,10 +316,12 @@ impl Scheduler {
     pub(crate) fn note_age(&mut self, class: JobClass, submitted: Time, id: JobId) {
         let Some(after) = self.rule(class).lift_after else { return };
         let ages = self.ages.entry(class).or_default();
-        if ages.is_empty() {
+        // Nearly always the youngest; a daemon that starts after its clock was set back sees younger jobs as older ones.
+        let place = ages.partition_point(|known| *known <= (submitted, id));
+        if place == 0 {
             self.timers.set(submitted.after(after), Timer::Lift(class));
         }
-        ages.push_back((submitted, id));
+        ages.insert(place, (submitted, id));
     }
 
     /// Lifts the jobs of a class that have waited too long.
