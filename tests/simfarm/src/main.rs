@@ -76,13 +76,13 @@ fn simulate(arguments: &Arguments) -> ExitCode {
                     events.fetch_add(figures.events, Ordering::Relaxed);
                     jobs.fetch_add(figures.jobs as u64, Ordering::Relaxed);
                 }
-                Err(failure) => {
+                Err(broken) => {
                     let _guard = output.lock();
                     failed.fetch_add(1, Ordering::Relaxed);
                     if arguments.keep_going {
-                        println!("seed {seed}: {}", failure.broken);
+                        println!("seed {seed}: {broken}");
                     } else if !stop.swap(true, Ordering::Relaxed) {
-                        println!("{failure}");
+                        println!("{}", run::explain(seed, broken));
                     }
                 }
             }

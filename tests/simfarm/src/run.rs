@@ -10,7 +10,7 @@ use crate::world::{Figures, Wish, World};
 const LINES: usize = 40;
 
 /// Runs that making a failure small may take: it ends with what it has by then.
-const SHRINKS_MAX: usize = 1_500;
+const SHRINKS_MAX: usize = 600;
 
 /// One in so many seeds is run twice, to see whether it decides the same.
 const TWICE_EVERY: u64 = 16;
@@ -46,13 +46,13 @@ pub fn once(scenario: &Scenario, wish: Wish) -> (Result<Figures, Broken>, Vec<St
 /// Runs a seed; some of them twice.
 ///
 /// # Errors
-/// The law that is broken, with the scenario made small.
-pub fn seed(seed: u64) -> Result<Figures, Box<Failure>> {
+/// The law that is broken.
+pub fn seed(seed: u64) -> Result<Figures, Broken> {
     let scenario = Scenario::of(seed);
     let twice = seed.is_multiple_of(TWICE_EVERY);
     let wish = Wish { hash: twice, ..Wish::default() };
     let (first, _) = once(&scenario, wish);
-    let result = match first {
+    match first {
         Ok(figures) if twice => match once(&scenario, wish).0 {
             Ok(again) if again == figures => Ok(figures),
             again => Err(Broken {
@@ -61,13 +61,12 @@ pub fn seed(seed: u64) -> Result<Figures, Box<Failure>> {
             }),
         },
         other => other,
-    };
-    result.map_err(|broken| Box::new(fail(scenario, broken)))
+    }
 }
 
-fn fail(scenario: Scenario, broken: Broken) -> Failure {
-    let seed = scenario.seed;
-    let (scenario, broken) = shrink(scenario, broken);
+/// Makes the failure of a seed small, and finds its story.
+pub fn explain(seed: u64, broken: Broken) -> Failure {
+    let (scenario, broken) = shrink(Scenario::of(seed), broken);
     let (_, mut story) = once(&scenario, Wish { story: true, hash: false });
     let story = story.split_off(story.len().saturating_sub(LINES));
     Failure { seed, broken, scenario, story }

@@ -11,7 +11,7 @@ use holdfast_wire::time::Time;
 use crate::agenda::{Around, Happening};
 use crate::agent::Agent;
 use crate::book::Book;
-use crate::broken::{Broken, Verdict};
+use crate::broken::{Broken, Verdict, holds};
 use crate::daemon::{Answer, Ask, Clock, Connection, Daemon, Disk, Rules, Turn};
 use crate::laws;
 use crate::nouns::{BEGINNING_MS, key_of, owner, spec, udid};
@@ -23,6 +23,9 @@ const RESUBMIT_MS: u64 = 8_000;
 
 /// How long a farm without faults may take to finish everything: far more than all of the work one after the other.
 const FINISH_MS: u64 = 48 * 3_600_000;
+
+/// Things that happen in one farm, at most: far more than any needs, so more means that it runs in circles.
+const HAPPENINGS_MAX: u64 = 2_000_000;
 
 /// What a run is asked to do beside holding the laws.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +64,7 @@ pub struct World {
     book: Book,
     specs: std::collections::BTreeMap<usize, Box<holdfast_wire::job::JobSpec>>,
     events: u64,
+    happenings: u64,
     hasher: DefaultHasher,
     wake_timer: Option<u64>,
 }
@@ -84,6 +88,7 @@ impl World {
             book: Book::new(rules.policy()),
             specs: std::collections::BTreeMap::new(),
             events: 0,
+            happenings: 0,
             hasher: DefaultHasher::new(),
             wake_timer: None,
             scenario,
@@ -118,6 +123,7 @@ impl World {
             if step_ms > finish_ms {
                 return Err(self.unfinished());
             }
+            self.take_back_what_cannot_run();
             self.go_on_until(step_ms)?;
         }
         Ok(Figures {
@@ -140,6 +146,9 @@ impl World {
     }
 
     fn happen(&mut self, what: Happening) -> Verdict {
+        self.happenings += 1;
+        let seen = || "more happens than could".to_owned();
+        holds("nothing_runs_in_circles", self.happenings <= HAPPENINGS_MAX, seen)?;
         match what {
             Happening::Stroke(number) => self.strike(number),
             Happening::Turn(life) if life == self.life => self.turn(),
@@ -524,9 +533,7 @@ impl World {
             self.ask(Ask::Tell(Event::PhoneReleased { phone: udid(phone) }));
         }
         let settled_ms = self.around.now_ms + 700_000;
-        self.go_on_until(settled_ms)?;
-        self.take_back_what_cannot_run();
-        Ok(())
+        self.go_on_until(settled_ms)
     }
 
     fn take_back_what_cannot_run(&mut self) {

@@ -77,7 +77,7 @@ pub(super) fn who_goes_first_is_served_first(sight: &Sight<'_>) -> Verdict {
 }
 
 /// No phone is free while a job waits that it fits and that may begin; excepted are phones that are kept for a job on
-/// several phones, from jobs that do not go before that one, and phones that the job itself does not take: it waits for
+/// several phones, from jobs that do not go before that one there, and phones that the job itself does not take: it waits for
 /// that of its comparison, or failed there and may run elsewhere.
 pub(super) fn no_phone_idles_while_a_job_fits(sight: &Sight<'_>) -> Verdict {
     const LAW: &str = "no_phone_idles_while_a_job_fits";
@@ -96,11 +96,16 @@ pub(super) fn no_phone_idles_while_a_job_fits(sight: &Sight<'_>) -> Verdict {
         let fitting: Vec<_> = free.iter().filter(|phone| takes(waiting, phone)).collect();
         let gangs_before = |phone: &&&&crate::laws::sight::Seen<'_>| {
             sight.waiting().iter().any(|gang| {
+                let wanted = sight.fit(gang.job, gang.term, phone);
+                let goes_before = match (wanted, sight.fit(waiting.job, waiting.term, phone)) {
+                    (Fit::No, _) => false,
+                    (Fit::Native, Fit::Lent) => true,
+                    _ => gang.urgency <= waiting.urgency,
+                };
                 gang.job.spec.phones > 1
                     && gang.job.id != waiting.job.id
                     && gang.may_begin
-                    && gang.urgency <= waiting.urgency
-                    && sight.fit(gang.job, gang.term, phone) != Fit::No
+                    && goes_before
             })
         };
         let idle: Vec<_> = fitting.iter().filter(|phone| !gangs_before(phone)).collect();

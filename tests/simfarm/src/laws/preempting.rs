@@ -13,7 +13,7 @@ use crate::laws::sight::{Seen, Waiting};
 
 /// Whether a waiting job may take a phone from the work on it, and how soon; none when it may not.
 fn may_take(sight: &Sight<'_>, waiting: &Waiting<'_>, phone: &Seen<'_>) -> Option<YieldWhen> {
-    if !waiting.may_begin || waiting.job.spec.phones > 1 || !phone.works {
+    if !waiting.may_begin || waiting.job.spec.phones > 1 {
         return None;
     }
     let (victim, _) = sight.runs_on(phone)?;
@@ -63,7 +63,7 @@ pub(super) fn urgent_work_never_waits_for_lesser(sight: &Sight<'_>) -> Verdict {
         let victim = active.iter().find(|phone| {
             let is_active =
                 matches!(phone.record.hold.as_ref().map(|hold| hold.phase), Some(HoldPhase::Active { .. }));
-            is_active && may_take(sight, one, phone).is_some()
+            is_active && phone.works && may_take(sight, one, phone).is_some()
         });
         holds(LAW, victim.is_none(), || {
             let udid = victim.map(|phone| phone.status.udid.clone());

@@ -200,8 +200,9 @@ impl<'a> Sight<'a> {
             on.clone().any(|(_, blame)| *blame == Blame::Rack) || on.count() >= RACK_FAILURES
         };
         let other = |good: &dyn Fn(&Seen<'_>) -> bool| {
-            let mut fitting = self.phones.iter().filter(|phone| phone.works);
-            fitting.any(|phone| self.fit(waiting.job, waiting.term, phone) != Fit::No && good(phone))
+            let fits = |phone: &&Seen<'_>| self.fit(waiting.job, waiting.term, phone) != Fit::No;
+            let fitting = self.phones.iter().filter(|phone| phone.works && good(phone)).filter(fits);
+            fitting.count() >= usize::from(waiting.job.spec.phones)
         };
         ((here(phone) || rack(phone)) && other(&|phone| !here(phone) && !rack(phone)))
             || (here(phone) && other(&|phone| !here(phone)))
