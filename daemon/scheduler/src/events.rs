@@ -97,7 +97,6 @@ impl Scheduler {
         });
         self.by_rack.insert(id.clone(), number);
         self.turn.racks.insert(number);
-        self.turn.racks.insert(number);
         self.timers.set(self.now.after(self.policy.rack_silent_after), Timer::Silence(number));
         number
     }

@@ -76,7 +76,6 @@ impl Scheduler {
             self.look_at_window(class);
         }
         self.begin_day();
-        // A window that is shut is told to phones by their kinds, which are known by now.
     }
 
     /// Jobs that may be lifted, oldest first.

@@ -100,11 +100,6 @@ impl Scheduler {
             let lanes: Vec<_> = self.kinds.list[kind].native.both(&self.lanes.live).collect();
             self.turn.lanes.extend(lanes);
         }
-        if old_kind != kind && (noted.victim.is_some() || noted.lent_out.is_some()) {
-            // Whom the phone did not fit before may take it from the work on it.
-            let lanes: Vec<_> = self.kinds.list[kind].native.both(&self.lanes.live).collect();
-            self.turn.lanes.extend(lanes);
-        }
     }
 
     fn kind_of(&mut self, id: PhoneId) -> KindId {
