@@ -128,7 +128,9 @@ impl Scheduler {
         let record = slot.record.clone();
         let spec = &record.spec;
         let is_picky = spec.compare.is_some() || record.failed_elsewhere().next().is_some();
-        let lift_after = self.rule(spec.class).lift_after;
+        // A strict class has no better place to be lifted to.
+        let rule = self.rule(spec.class);
+        let lift_after = rule.lift_after.filter(|_| !rule.strict);
         let (key, loosens_at) = self.lane_key(&record, slot.owner, now);
         let step = u8::try_from(key.step).unwrap_or(u8::MAX);
         let lane = self.lane(key);
