@@ -77,7 +77,25 @@ impl Scheduler {
             return None;
         }
         let place = self.standing(slot, self.own_place(slot))?;
-        self.gathered_behind(slot, place).first().copied()
+        let lane = &self.lanes.list[slot.lane];
+        // What is only lent is left to those whose pool it is.
+        let is_open = |phone: &PhoneId| {
+            let kind = self.phones[*phone].kind;
+            lane.native.has(kind) || self.first_of(*phone, &self.kinds.list[kind].native).is_none()
+        };
+        self.gathered_behind(slot, place).into_iter().find(is_open)
+    }
+
+    /// A job of several phones that may not begin, as its owner runs too much or its window is shut, keeps none.
+    pub(crate) fn ungather_barred(&mut self) {
+        let barred = |job: &&JobId| {
+            let slot = self.jobs.get(**job);
+            slot.is_none_or(|slot| self.standing(slot, self.own_place(slot)).is_none())
+        };
+        let barred: Vec<JobId> = self.gangs.keys().filter(barred).copied().collect();
+        for job in barred {
+            self.ungather(job);
+        }
     }
 
     /// Nothing is kept for the job any longer.

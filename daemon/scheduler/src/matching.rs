@@ -30,6 +30,7 @@ impl Scheduler {
     /// Gives leases until no waiting job fits a free phone, and asks for phones that lesser work holds.
     pub(crate) fn dispatch(&mut self) {
         loop {
+            self.ungather_barred();
             let phones = std::mem::take(&mut self.turn.phones);
             let mut jobs = std::mem::take(&mut self.turn.jobs);
             let lanes = std::mem::take(&mut self.turn.lanes);
@@ -37,14 +38,23 @@ impl Scheduler {
             for phone in &phones {
                 self.phones[*phone].is_fresh = false;
             }
-            if std::mem::take(&mut self.turn.recheck) && self.has_free() {
+            if std::mem::take(&mut self.turn.recheck)
+                && (self.has_free() || !self.kinds.with_victims.is_empty())
+            {
                 // Who kept away from some phones may have to make do with them.
                 jobs.extend(self.picky.iter());
             }
             if phones.is_empty() && jobs.is_empty() && lanes.is_empty() && owners.is_empty() {
                 return;
             }
-            if phones.len() > 1 || !lanes.is_empty() {
+            // A job that begins to wait must not lose its owner's room, or phones that are kept for a job behind it, to
+            // one that goes behind it and takes a phone which it does not take itself.
+            let has_rivals = |job: &JobId| {
+                !self.gangs.is_empty()
+                    || self.jobs.get(*job).is_some_and(|slot| self.shares.list[slot.owner].is_limited)
+            };
+            let rivals = !phones.is_empty() && (!owners.is_empty() || jobs.iter().any(has_rivals));
+            if phones.len() > 1 || !lanes.is_empty() || rivals {
                 if self.has_free() {
                     self.match_all();
                 }
@@ -108,6 +118,17 @@ impl Scheduler {
 
     /// The first job of an owner for which a phone is free.
     fn first_of_owner(&self, owner: OwnerId) -> Option<JobId> {
+        if !self.gangs.is_empty() {
+            // Phones that are kept for a job which goes behind count too, and are not noted as free.
+            let mut first = self.shares.list[owner].waiting.iter().take(OWNER_LOOKS);
+            let seated = first.find(|place| {
+                let slot = self.jobs.get(place.job());
+                slot.is_some_and(|slot| {
+                    self.standing(slot, **place).is_some() && self.choose(slot).is_some()
+                })
+            });
+            return seated.map(|place| place.job());
+        }
         let mut best = Place::LAST;
         for kind in self.kinds.with_free.iter() {
             let kind = &self.kinds.list[kind];
@@ -147,7 +168,7 @@ impl Scheduler {
     }
 
     /// The first job of these lanes that takes the phone.
-    fn first_of(&self, phone: PhoneId, lanes: &Bits) -> Option<(LaneId, Place)> {
+    pub(crate) fn first_of(&self, phone: PhoneId, lanes: &Bits) -> Option<(LaneId, Place)> {
         let mut best: Option<(Place, LaneId, Place)> = None;
         for lane in lanes.both(&self.lanes.live) {
             if best.is_some_and(|(standing, ..)| standing <= self.lanes.heads[lane]) {

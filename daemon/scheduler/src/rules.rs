@@ -82,7 +82,8 @@ impl Scheduler {
     pub(crate) fn note_ages(&mut self) {
         self.ages = BTreeMap::new();
         let mut by_class: BTreeMap<JobClass, Vec<(Time, JobId)>> = BTreeMap::new();
-        for (id, slot) in self.jobs.iter().filter(|(_, slot)| !slot.is_lifted) {
+        // One that runs and was lifted under other rules may yet have to wait for it under these.
+        for (id, slot) in self.jobs.iter() {
             by_class.entry(slot.record.spec.class).or_default().push((slot.record.submitted_at, id));
         }
         for (class, mut jobs) in by_class {

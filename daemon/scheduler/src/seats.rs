@@ -49,11 +49,13 @@ impl Scheduler {
 
     /// Makes the notes about a phone true to what it is.
     pub(crate) fn settle(&mut self, id: PhoneId) {
-        // A phone that can work for nobody is kept for nobody.
-        if self.phones[id].gathered.is_some() && !self.may_work(&self.phones[id]) {
+        let kind = self.kind_of(id);
+        // A phone that can work for nobody is kept for nobody, and one that has become another is offered to all.
+        if self.phones[id].gathered.is_some()
+            && (kind != self.phones[id].kind || !self.may_work(&self.phones[id]))
+        {
             self.take_from_gang(id);
         }
-        let kind = self.kind_of(id);
         let noted = self.noted_as(id);
         let phone = &mut self.phones[id];
         let (old_kind, old) = (phone.kind, phone.noted);
@@ -95,8 +97,10 @@ impl Scheduler {
         if old.working != noted.working || old_kind != kind {
             self.judge_gangs();
         }
-        if old_kind != kind && (noted.victim.is_some() || noted.lent_out.is_some()) {
-            // Whom the phone did not fit before may take it from the work on it.
+        let is_new = old_kind != kind || noted.working && !old.working;
+        if is_new && (noted.victim.is_some() || noted.lent_out.is_some()) {
+            // Whom the phone did not fit before, or who has not heard of it since the daemon started, may take it from
+            // the work on it.
             let lanes: Vec<_> = self.kinds.list[kind].native.both(&self.lanes.live).collect();
             self.turn.lanes.extend(lanes);
         }
