@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use holdfast_scheduler::record::{HoldPhase, JobRecord, OwnerRecord, PhoneRecord};
 use holdfast_scheduler::{Decision, Event, Place, Policy, Scheduler};
-use holdfast_wire::id::{BlobHash, JobId, Owner, RackId, Udid};
+use holdfast_wire::id::{BlobHash, CompareName, JobId, Owner, RackId, Udid};
 use holdfast_wire::job::JobState;
 use holdfast_wire::requirement::Term;
 
@@ -32,6 +32,8 @@ pub struct Book {
     pub promised: BTreeMap<BlobHash, JobId>,
     /// Leases that were ordered, by phone: each is obeyed at most once.
     pub leases: BTreeMap<Udid, u64>,
+    /// The phone of each comparison: where the last job of it began.
+    pub homes: BTreeMap<CompareName, Udid>,
     /// What readers who follow the changes know.
     pub picture: Picture,
     /// What the last event changed.
@@ -86,6 +88,7 @@ impl Book {
             policy,
             promised: BTreeMap::new(),
             leases: BTreeMap::new(),
+            homes: BTreeMap::new(),
             picture: Picture::default(),
             last: Changes::default(),
         }
@@ -99,8 +102,13 @@ impl Book {
         self.policy = brain.policy().clone();
         self.waiting.clear();
         self.running.clear();
+        self.homes.clear();
         for job in disk.jobs.values() {
             self.sort(job);
+            // Nobody knows in which order they began: the last of the youngest counts.
+            if let (Some(name), Some(last)) = (&job.spec.compare, job.attempts.last()) {
+                self.homes.insert(name.clone(), last.phone.clone());
+            }
         }
         self.last = Changes::default();
         self.picture = Picture::default();
@@ -162,6 +170,10 @@ impl Book {
 
     fn take_job(&mut self, job: &Arc<JobRecord>, brain: &Scheduler) {
         let before = self.jobs.insert(job.id, job.clone());
+        let known = before.as_ref().map_or(0, |job| job.attempts.len());
+        if let (Some(name), Some(first)) = (&job.spec.compare, job.attempts.get(known)) {
+            self.homes.insert(name.clone(), first.phone.clone());
+        }
         self.last.jobs.push((before, job.clone()));
         self.sort(job);
         self.look_at_place(job.id, brain);

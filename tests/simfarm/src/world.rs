@@ -523,6 +523,7 @@ impl World {
         for phone in 0..self.around.phones.len() {
             self.around.phones[phone].heal();
             if self.around.phones[phone].rack.is_none() {
+                self.around.phones[phone].plugged += 1;
                 let time = self.around.phones[phone].plugged;
                 self.plug(phone, phone % self.agents.len(), time);
             }

@@ -1,7 +1,6 @@
 //! Laws about who is served: what is given fits, limits are kept, whoever goes first is served first, nothing idles.
 
 use holdfast_scheduler::Scheduler;
-use holdfast_wire::job::JobClass;
 
 use super::Sight;
 use crate::broken::{Verdict, holds};
@@ -57,13 +56,21 @@ pub(super) fn who_goes_first_is_served_first(sight: &Sight<'_>) -> Verdict {
                 if other.job.spec.phones > 1 {
                     continue;
                 }
+                // Phones that were kept for a job on several may be missed by one that has only begun to wait.
+                let is_new = sight.book.last.jobs.iter().any(|(_, after)| after.id == other.job.id);
+                if job.spec.phones > 1 && is_new {
+                    continue;
+                }
                 let wanted = sight.fit(other.job, other.term, phone);
                 let goes_before = match (given, wanted) {
                     (_, Fit::No) | (Fit::Native, Fit::Lent) => false,
-                    (Fit::Lent, Fit::Native) => true,
+                    // One that was lent and kept for a job on several phones stays so.
+                    (Fit::Lent, Fit::Native) => job.spec.phones == 1 || other.urgency < urgency,
                     _ => other.urgency < urgency,
                 };
-                let robbed = goes_before && sight.accepts(other, phone);
+                // Whether it took the phone before the job that got it made that its comparison's home.
+                let was_moved = job.spec.compare.is_some() && job.spec.compare == other.job.spec.compare;
+                let robbed = goes_before && !was_moved && sight.accepts(other, phone);
                 holds(LAW, !robbed, || {
                     format!(
                         "{} ({} {urgency:?}) got {udid} ({given:?}), while {} ({} {:?}, {wanted:?}) waits for it",
@@ -102,10 +109,7 @@ pub(super) fn no_phone_idles_while_a_job_fits(sight: &Sight<'_>) -> Verdict {
                     (Fit::Native, Fit::Lent) => true,
                     _ => gang.urgency <= waiting.urgency,
                 };
-                gang.job.spec.phones > 1
-                    && gang.job.id != waiting.job.id
-                    && gang.may_begin
-                    && goes_before
+                gang.job.spec.phones > 1 && gang.job.id != waiting.job.id && gang.may_begin && goes_before
             })
         };
         let idle: Vec<_> = fitting.iter().filter(|phone| !gangs_before(phone)).collect();
@@ -127,7 +131,7 @@ pub(super) fn no_phone_idles_while_a_job_fits(sight: &Sight<'_>) -> Verdict {
 pub(super) fn the_queue_is_in_order(sight: &Sight<'_>, brain: &Scheduler) -> Verdict {
     const LAW: &str = "the_queue_is_in_order";
     let mut placed: Vec<(holdfast_scheduler::Place, &Waiting<'_>)> = Vec::new();
-    for waiting in sight.waiting().iter().filter(|one| !sight.is_uncounted(one.job.spec.owner.as_ref())) {
+    for waiting in sight.waiting().iter() {
         let place = brain.place(waiting.job.id);
         holds(LAW, place.is_some(), || format!("{} waits and has no place", waiting.job.id))?;
         placed.extend(place.map(|place| (place, waiting)));
@@ -135,18 +139,11 @@ pub(super) fn the_queue_is_in_order(sight: &Sight<'_>, brain: &Scheduler) -> Ver
     placed.sort_unstable_by_key(|(place, _)| *place);
     for pair in placed.windows(2) {
         let [(_, first), (_, second)] = pair else { continue };
-        // Within a quota or beyond it is settled when a rule of the owner is judged.
-        let same = first.urgency <= second.urgency;
-        holds(
-            LAW,
-            same || first.job.spec.class == JobClass::Idle && first.urgency.0 == second.urgency.0,
-            || {
-                format!(
-                    "{} {:?} stands before {} {:?}",
-                    first.job.id, first.urgency, second.job.id, second.urgency
-                )
-            },
-        )?;
+        // Whether a quota is used up counts when a phone is given, and moves nobody in the queue.
+        let (before, behind) = (sight.urgency(first.job, false), sight.urgency(second.job, false));
+        holds(LAW, before <= behind, || {
+            format!("{} {before:?} stands before {} {behind:?}", first.job.id, second.job.id)
+        })?;
     }
     Ok(())
 }

@@ -9,11 +9,12 @@ use holdfast_wire::sync::YieldWhen;
 use super::Sight;
 use crate::broken::{Verdict, holds};
 use crate::fit::Fit;
-use crate::laws::sight::{Seen, Waiting};
+use crate::laws::sight::{BEYOND_QUOTA, Seen, Waiting};
 
 /// Whether a waiting job may take a phone from the work on it, and how soon; none when it may not.
 fn may_take(sight: &Sight<'_>, waiting: &Waiting<'_>, phone: &Seen<'_>) -> Option<YieldWhen> {
-    if !waiting.may_begin || waiting.job.spec.phones > 1 {
+    // What is beyond its owner's quota is below everything, and breaks nothing off.
+    if !waiting.may_begin || waiting.job.spec.phones > 1 || waiting.urgency.0 == BEYOND_QUOTA {
         return None;
     }
     let (victim, _) = sight.runs_on(phone)?;
@@ -102,13 +103,19 @@ fn comes_free_for<'a>(
     false
 }
 
-/// Work is told to yield only when somebody waits who may take its phone, or the window of its class is shut.
+/// Work is told to yield only when somebody waits who may take its phone, or the window of its class is shut. What has
+/// been told before may be told to hurry, whoever it was for.
 pub(super) fn nobody_yields_for_nothing(sight: &Sight<'_>) -> Verdict {
     const LAW: &str = "nobody_yields_for_nothing";
     for udid in &sight.book.last.yields {
         let Some(phone) = sight.phone(udid) else { continue };
         let Some((victim, _)) = sight.runs_on(phone) else { continue };
-        let shut = !sight.window_is_open(victim.spec.class);
+        let was_told = sight.book.last.phones.iter().any(|(before, after)| {
+            let hold = before.as_ref().and_then(|before| before.hold.as_ref());
+            after.facts.udid == *udid
+                && hold.is_some_and(|hold| matches!(hold.phase, HoldPhase::Yielding { .. }))
+        });
+        let shut = was_told || !sight.window_is_open(victim.spec.class);
         let taker = sight.waiting().iter().find(|one| may_take(sight, one, phone).is_some());
         holds(LAW, shut || taker.is_some(), || {
             format!("{} yields {udid} ({}), and nobody waits who may take it", victim.id, victim.spec.class)

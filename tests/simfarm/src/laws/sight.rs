@@ -19,6 +19,9 @@ use crate::fit::{Fit, demanded, fit};
 /// Failures through the fault of phones of one rack after which the whole rack is avoided.
 const RACK_FAILURES: usize = 2;
 
+/// The rank of jobs whose owner has used up its quota.
+pub(super) const BEYOND_QUOTA: u8 = 250;
+
 const DAY_MS: i64 = 86_400_000;
 
 /// Who goes first: the smaller. Rank, priority turned around, deadline; for lifted jobs the number of the job.
@@ -126,7 +129,7 @@ impl<'a> Sight<'a> {
         let (priority, deadline) =
             if lifted { (0, i64::try_from(job.id.0).unwrap_or(i64::MAX)) } else { (priority, deadline) };
         let rank = if beyond_quota {
-            250
+            BEYOND_QUOTA
         } else if lifted {
             100
         } else {
@@ -177,12 +180,7 @@ impl<'a> Sight<'a> {
 
     /// The phone of a job's comparison, while it waits for it.
     pub fn home(&self, waiting: &Waiting<'_>) -> Option<&Udid> {
-        let name = waiting.job.spec.compare.as_ref()?;
-        let alike = self.book.jobs.values().filter(|job| job.spec.compare.as_ref() == Some(name));
-        let begun = alike.flat_map(|job| {
-            first_of_each(job).map(move |attempt| (attempt.leased_at, job.id, &attempt.phone))
-        });
-        let (_, _, home) = begun.max()?;
+        let home = self.book.homes.get(waiting.job.spec.compare.as_ref()?)?;
         let phone = self.phone(home)?;
         let waits = self.now < waiting.job.submitted_at.after(self.policy.compare_wait);
         let fits = phone.works && self.fit(waiting.job, waiting.term, phone) != Fit::No;
@@ -225,9 +223,4 @@ impl<'a> Sight<'a> {
     pub fn waits(&self, id: JobId) -> Option<&Waiting<'a>> {
         self.waiting().iter().find(|waiting| waiting.job.id == id)
     }
-}
-
-/// The first attempt of each time that a job was given phones: the others of a job on several phones are not its home.
-fn first_of_each(job: &JobRecord) -> impl Iterator<Item = &holdfast_scheduler::AttemptRecord> {
-    job.attempts.iter().step_by(usize::from(job.spec.phones.max(1)))
 }
