@@ -10,7 +10,7 @@ use holdfast_scheduler::JobRecord;
 use holdfast_store::codec::Kind;
 use holdfast_store::{Entry, Key, Op, Store, StoreError};
 use holdfast_wire::api::AuditEntry;
-use holdfast_wire::id::JobId;
+use holdfast_wire::id::{BlobHash, JobId};
 use holdfast_wire::job::JobState;
 
 use crate::records::{self, CaseStat};
@@ -36,6 +36,7 @@ trait Shelves: Send + Sync {
     fn after(&self, after: EndedKey, limit: usize) -> BoxFuture<'_, Result<Vec<JobRecord>, StoreError>>;
     fn audit(&self, below: u64, limit: usize) -> BoxFuture<'_, Result<Vec<AuditEntry>, StoreError>>;
     fn case_stats(&self) -> BoxFuture<'_, Result<Vec<CaseStat>, StoreError>>;
+    fn report(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
 }
 
 struct Held<S> {
@@ -70,6 +71,14 @@ impl Archive {
     /// The store does not serve, or a record is damaged.
     pub async fn audit(&self, below: u64, limit: usize) -> Result<Vec<AuditEntry>, StoreError> {
         self.0.audit(below, limit).await
+    }
+
+    /// A small report of an attempt, as it came; none when it is a blob or has been let go.
+    ///
+    /// # Errors
+    /// The store does not serve.
+    pub async fn report(&self, hash: BlobHash) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.report(hash).await
     }
 
     /// What is known of how cases went, by name.
@@ -109,6 +118,13 @@ impl<S: Store> Shelves for Held<S> {
             let after = records::AUDIT.number(!below);
             let page = self.store.scan_prefix(&records::AUDIT.prefix(), Some(&after), limit).await?;
             page.entries.iter().map(records::read).collect()
+        })
+    }
+
+    fn report(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>> {
+        Box::pin(async move {
+            let entry = self.store.get(&records::report_key(&hash)?).await?;
+            Ok(entry.map(|entry| entry.value.to_vec()))
         })
     }
 

@@ -155,6 +155,8 @@ pub struct AgentSpoke {
     pub crashes: Vec<CrashView>,
     /// What cases of ended attempts showed.
     pub results: Vec<Verdict>,
+    /// Small reports of ended attempts, by hash: they are recorded together with what follows from them.
+    pub reports: Vec<(BlobHash, Vec<u8>)>,
 }
 
 /// How one case of an attempt went.

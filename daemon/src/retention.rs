@@ -17,6 +17,9 @@ use crate::specs::Specs;
 /// Jobs that are removed at once: with their reports they must fit one transaction.
 const JOBS_AT_ONCE_MAX: usize = 500;
 
+/// Ops after which no further job goes at once: with its reports and the keys they must fit one transaction.
+const OPS_BEFORE_LAST_JOB: usize = 1_000;
+
 /// Idempotency keys that are removed at once.
 const KEYS_AT_ONCE_MAX: usize = 1_000;
 
@@ -91,6 +94,9 @@ pub fn due(
 ) -> Result<Trim, StoreError> {
     let mut trim = Trim::default();
     for OldJob { job, late } in old {
+        if trim.ops.len() + trim.reports.len() > OPS_BEFORE_LAST_JOB {
+            break;
+        }
         trim.jobs.push(job.id);
         trim.ops.extend(archive::forget(job));
         trim.reports.extend(job.attempts.iter().filter_map(|attempt| attempt.ended.as_ref()?.report));
@@ -98,6 +104,10 @@ pub fn due(
             trim.ops.push(Op::delete(records::late_report_key(late)?));
             trim.reports.push(late.report);
         }
+    }
+    for report in &trim.reports {
+        // Whether it is here or a blob: taking out what is not there does no harm.
+        trim.ops.push(Op::delete(records::report_key(report)?));
     }
     let sent = submissions.iter().filter(|(_, sent)| sent.at.after(retention.idempotency_keys) <= now);
     for (key, _) in sent.take(KEYS_AT_ONCE_MAX) {

@@ -586,7 +586,10 @@ impl<S: Store> Loop<S> {
     }
 
     fn hear(&mut self, turn: &mut Turn, spoke: AgentSpoke) -> Result<(), FarmError> {
-        let AgentSpoke { rack, agent_version, events, crashes, results } = spoke;
+        let AgentSpoke { rack, agent_version, events, crashes, results, reports } = spoke;
+        for (hash, bytes) in reports {
+            turn.put(records::put_report(&hash, bytes)?);
+        }
         for verdict in results {
             self.count_case(turn, verdict)?;
         }

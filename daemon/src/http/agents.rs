@@ -24,6 +24,7 @@ use super::problem::{Body, Path, Refusal};
 use super::state::App;
 use crate::blobs::Presence;
 use crate::farm::{AgentSpoke, Ask, Verdict, Went};
+use crate::records::REPORT_BYTES_MAX;
 
 /// Longest text of an agent that a record keeps, in characters: a job's record has one for every attempt.
 const TEXT_CHARS_MAX: usize = 300;
@@ -154,10 +155,10 @@ async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<
     };
     events.extend(request.phones.iter().map(report));
     let (mut crashes, mut results) = (Vec::new(), Vec::new());
-    let (mut confirmed, mut refused) = (Vec::new(), Vec::new());
+    let (mut confirmed, mut refused, mut reports) = (Vec::new(), Vec::new(), Vec::new());
     for OutboxEntry { id, what } in &request.entries {
         let taken = match what {
-            OutboxItem::AttemptEnded { report } => keep_report(app, report.clone()).await.map(|kept| {
+            OutboxItem::AttemptEnded { report } => keep_report(app, report, &mut reports).await.map(|kept| {
                 results.extend(verdicts(report));
                 events.push(ended(&rack, report, kept));
             }),
@@ -181,7 +182,7 @@ async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<
         idle: request.idle.clone(),
     });
     let agent_version = request.agent_version.clone();
-    let spoke = AgentSpoke { rack, agent_version, events, crashes, results };
+    let spoke = AgentSpoke { rack, agent_version, events, crashes, results, reports };
     app.farm.ask(|answer| Ask::Agent { spoke: Box::new(spoke), answer }).await?;
     app.farm.show_progress(request.progress.clone());
     Ok((confirmed, refused))
@@ -240,14 +241,21 @@ fn shortened(end: AttemptEnd) -> AttemptEnd {
     }
 }
 
-/// Keeps a whole report as a blob: the brain needs only its end.
-async fn keep_report(app: &App, report: AttemptReport) -> Result<BlobHash, Refusal> {
+/// Keeps a whole report under its hash: the brain needs only its end. A small one is recorded in the turn that takes
+/// its end in, a larger one is a blob from now on.
+async fn keep_report(
+    app: &App,
+    report: &AttemptReport,
+    small: &mut Vec<(BlobHash, Vec<u8>)>,
+) -> Result<BlobHash, Refusal> {
+    let bytes = serde_json::to_vec(report).map_err(|error| Refusal::trouble(error.to_string()))?;
+    if bytes.len() <= REPORT_BYTES_MAX {
+        let hash = BlobHash::new(*blake3::hash(&bytes).as_bytes());
+        small.push((hash, bytes));
+        return Ok(hash);
+    }
     let blobs = app.blobs.clone();
-    off_the_runtime(move || {
-        let bytes = serde_json::to_vec(&report).map_err(|error| Refusal::trouble(error.to_string()))?;
-        Ok(blobs.keep(&bytes)?.hash)
-    })
-    .await
+    off_the_runtime(move || Ok(blobs.keep(&bytes)?.hash)).await
 }
 
 /// Reads a crash file that is on disk. One that cannot be read is kept and listed as such.

@@ -1,6 +1,7 @@
 //! Jobs: submit, list, describe, cancel, explain. A request becomes a job that cannot be wrong, or a list of every
 //! mistake in it; nobody checks again afterwards.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -372,7 +373,9 @@ pub(crate) async fn view(app: &App, id: JobId, detail: Detail) -> Result<JobView
     let mut view = match detail {
         Detail::Short => snapshot.view(&job, |_| Vec::new()),
         Detail::Whole => {
-            off_the_runtime(move || Ok(snapshot.view(&job, |attempt| cases_of(&blobs, attempt)))).await?
+            let reports = small_reports(app, &job).await?;
+            let view = move || snapshot.view(&job, |attempt| cases_of(&reports, &blobs, attempt));
+            off_the_runtime(move || Ok(view())).await?
         }
     };
     with_reasons(app, std::slice::from_mut(&mut view)).await?;
@@ -384,10 +387,24 @@ async fn archived(app: &App, id: JobId) -> Result<Option<JobRecord>, Refusal> {
     Ok(app.farm.archive.job(id).await?)
 }
 
+/// Those reports of a job's attempts that are in the store.
+async fn small_reports(app: &App, job: &JobRecord) -> Result<BTreeMap<BlobHash, Vec<u8>>, Refusal> {
+    let mut reports = BTreeMap::new();
+    for hash in job.attempts.iter().filter_map(|attempt| attempt.ended.as_ref()?.report) {
+        reports.extend(app.farm.archive.report(hash).await?.map(|bytes| (hash, bytes)));
+    }
+    Ok(reports)
+}
+
 /// What the cases of an attempt showed, from its report; nothing while there is none.
-fn cases_of(blobs: &crate::blobs::Blobs, attempt: &AttemptRecord) -> Vec<CaseResult> {
+fn cases_of(
+    reports: &BTreeMap<BlobHash, Vec<u8>>,
+    blobs: &crate::blobs::Blobs,
+    attempt: &AttemptRecord,
+) -> Vec<CaseResult> {
     let report = attempt.ended.as_ref().and_then(|ended| ended.report);
-    let bytes = report.and_then(|report| blobs.read(&report).ok().flatten());
+    let small = report.and_then(|report| reports.get(&report).cloned());
+    let bytes = small.or_else(|| report.and_then(|report| blobs.read(&report).ok().flatten()));
     let report: Option<AttemptReport> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
     report.map(|report| report.cases).unwrap_or_default()
 }

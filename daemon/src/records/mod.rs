@@ -41,6 +41,11 @@ pub const CRASH: Kind = Kind::new("crash");
 pub const SUBMISSION: Kind = Kind::new("submission");
 /// Reports of attempts that had been given up, by attempt and report.
 pub const LATE_REPORT: Kind = Kind::new("late-report");
+/// Small reports of attempts by hash, byte for byte; larger ones are blobs.
+pub const REPORT: Kind = Kind::new("report");
+
+/// Bytes of a report that is kept in the store, at most: a turn with a thousand of them fits one transaction.
+pub const REPORT_BYTES_MAX: usize = 8 * 1024;
 
 /// What owners have used of their quota, by name.
 pub const OWNER: Kind = Kind::new("owner");
@@ -94,6 +99,22 @@ pub fn put_crash(crash: &CrashView) -> Result<Op, StoreError> {
 /// The key is too long.
 pub fn put_submission(key: &str, submission: &Submission) -> Result<Op, StoreError> {
     put(SUBMISSION.name(key)?, submission)
+}
+
+/// Writes a small report as it came.
+///
+/// # Errors
+/// The store's, when the key cannot be formed.
+pub fn put_report(hash: &BlobHash, bytes: Vec<u8>) -> Result<Op, StoreError> {
+    Ok(Op::put(report_key(hash)?, bytes))
+}
+
+/// Where a small report is kept.
+///
+/// # Errors
+/// The store's, when the key cannot be formed.
+pub fn report_key(hash: &BlobHash) -> Result<Key, StoreError> {
+    REPORT.name(&hash.to_string())
 }
 
 /// Writes a late report.
