@@ -48,6 +48,7 @@ impl Scheduler {
             if self.phones[phone].gathered != Some(job) {
                 self.take_from_gang(phone);
                 self.phones[phone].gathered = Some(job);
+                self.lose_summons(phone);
                 self.gangs.entry(job).or_default().insert(phone);
                 self.changed(phone, Touch::Shown);
             }

@@ -66,12 +66,7 @@ impl Scheduler {
         self.charge_begin(owner, phones.len(), usual_ms);
         for phone in phones {
             // Whoever had this phone summoned and did not get it looks for another.
-            if let Some(other) = self.phones[*phone].summoned.take()
-                && let Some(other_slot) = self.jobs.get_mut(other)
-            {
-                other_slot.summons = None;
-                self.turn.jobs.push(other);
-            }
+            self.lose_summons(*phone);
             self.changed(*phone, Touch::Ordered);
         }
     }

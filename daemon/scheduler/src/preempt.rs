@@ -38,6 +38,16 @@ impl Scheduler {
         }
     }
 
+    /// Whoever had a phone summoned does not get it, and looks for another.
+    pub(crate) fn lose_summons(&mut self, phone: PhoneId) {
+        if let Some(job) = self.phones[phone].summoned.take()
+            && let Some(slot) = self.jobs.get_mut(job)
+        {
+            slot.summons = None;
+            self.turn.jobs.push(job);
+        }
+    }
+
     /// The same for the jobs of a lane that has been let through, first come first served.
     pub(crate) fn summon_for_lane(&mut self, lane: LaneId) {
         if self.kinds.with_victims.is_empty() {

@@ -87,12 +87,7 @@ impl Scheduler {
         if (old.working && !noted.working) || old_kind != kind {
             // Whoever counted on this phone may have to make do with another.
             self.turn.recheck = true;
-            if let Some(job) = self.phones[id].summoned.take()
-                && let Some(slot) = self.jobs.get_mut(job)
-            {
-                slot.summons = None;
-                self.turn.jobs.push(job);
-            }
+            self.lose_summons(id);
         }
         if old.working != noted.working || old_kind != kind {
             self.judge_gangs();
