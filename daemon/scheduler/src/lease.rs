@@ -60,6 +60,10 @@ impl Scheduler {
         }
         self.touch_job(id);
         if let (Some((name, build)), Some(phone)) = (compare, phones.first()) {
+            if self.compares.home(&name) != Some(*phone) {
+                // Others of the comparison have another phone to wait for.
+                self.turn.recheck = true;
+            }
             self.compares.begin(&name, *phone, build);
         }
         self.shares.serve(self.ranks[class as usize], share);
@@ -128,7 +132,8 @@ impl Scheduler {
     pub(crate) fn charge_end(&mut self, owner: usize, usual_ms: u64, held: Duration) {
         let today = crate::shares::day_of(self.now);
         let share = &mut self.shares.list[owner];
-        let share_was_full = share.rule.running_max.is_some() && !share.waiting.is_empty();
+        let is_limited = share.rule.running_max.is_some() || share.rule.minutes_per_day.is_some();
+        let may_have_room = is_limited && !share.waiting.is_empty();
         share.running = share.running.saturating_sub(1);
         share.expected_ms = share.expected_ms.saturating_sub(usual_ms);
         if share.rule.minutes_per_day.is_some() {
@@ -145,8 +150,8 @@ impl Scheduler {
                 self.turn.out.push(Decision::SaveOwner(Arc::new(used)));
             }
         }
-        // Whoever was at its limit may have room for another.
-        if share_was_full {
+        // Whoever was at its limit, or expected to use more than it has, may have room for another.
+        if may_have_room {
             self.turn.owners.push(owner);
         }
     }

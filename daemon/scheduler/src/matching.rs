@@ -7,7 +7,7 @@ use holdfast_wire::id::JobId;
 use holdfast_wire::outcome::Blame;
 
 use crate::bits::Bits;
-use crate::kinds::PhoneId;
+use crate::kinds::{Kind, PhoneId};
 use crate::lanes::LaneId;
 use crate::place::Place;
 use crate::scheduler::Scheduler;
@@ -123,9 +123,7 @@ impl Scheduler {
             let mut first = self.shares.list[owner].waiting.iter().take(OWNER_LOOKS);
             let seated = first.find(|place| {
                 let slot = self.jobs.get(place.job());
-                slot.is_some_and(|slot| {
-                    self.standing(slot, **place).is_some() && self.choose(slot).is_some()
-                })
+                slot.is_some_and(|slot| self.standing(slot, **place).is_some() && self.choose(slot).is_some())
             });
             return seated.map(|place| place.job());
         }
@@ -334,6 +332,11 @@ impl Scheduler {
 
     fn choose_of(&self, slot: &Slot, kinds: &Bits) -> Option<PhoneId> {
         let mut best: Option<(usize, PhoneId)> = None;
+        // What is only lent is left to those whose pool it is.
+        let native = &self.lanes.list[slot.lane].native;
+        let is_open = |kind: &Kind, phone: PhoneId| {
+            native.has(self.phones[phone].kind) || self.first_of(phone, &kind.native).is_none()
+        };
         for kind in kinds.both(&self.kinds.with_free) {
             let kind = &self.kinds.list[kind];
             let wanted_by = kind.native.count();
@@ -341,7 +344,7 @@ impl Scheduler {
                 continue;
             }
             let mut free = kind.free.iter().map(|(_, _, phone)| *phone);
-            if let Some(phone) = free.find(|phone| self.accepts(slot, *phone)) {
+            if let Some(phone) = free.find(|phone| self.accepts(slot, *phone) && is_open(kind, *phone)) {
                 best = Some((wanted_by, phone));
             }
         }

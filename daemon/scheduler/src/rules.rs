@@ -133,6 +133,9 @@ impl Scheduler {
             let share = &mut self.shares.list[owner];
             if share.day != today {
                 (share.day, share.used_ms) = (today, 0);
+                if !share.waiting.is_empty() {
+                    self.turn.owners.push(owner);
+                }
             }
         }
     }
