@@ -26,6 +26,9 @@ struct Arguments {
     /// Prints everything that happens; best with one seed.
     #[arg(long)]
     trace: bool,
+    /// How many of the last lines of a failure's story are printed.
+    #[arg(long, default_value_t = 40)]
+    lines: usize,
     /// Goes on after a broken law, and tells each law's first seeds in a line.
     #[arg(long)]
     keep_going: bool,
@@ -82,7 +85,7 @@ fn simulate(arguments: &Arguments) -> ExitCode {
                     if arguments.keep_going {
                         println!("seed {seed}: {broken}");
                     } else if !stop.swap(true, Ordering::Relaxed) {
-                        println!("{}", run::explain(seed, broken));
+                        println!("{}", run::explain(seed, broken, arguments.lines));
                     }
                 }
             }

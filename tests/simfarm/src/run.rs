@@ -6,9 +6,6 @@ use crate::broken::Broken;
 use crate::scenario::{Scenario, Stroke};
 use crate::world::{Figures, Wish, World};
 
-/// Lines of the story that a failure prints.
-const LINES: usize = 40;
-
 /// Runs that making a failure small may take: it ends with what it has by then.
 const SHRINKS_MAX: usize = 600;
 
@@ -65,10 +62,11 @@ pub fn seed(seed: u64) -> Result<Figures, Broken> {
 }
 
 /// Makes the failure of a seed small, and finds its story.
-pub fn explain(seed: u64, broken: Broken) -> Failure {
+/// `lines` is how much of the story is kept, from its end.
+pub fn explain(seed: u64, broken: Broken, lines: usize) -> Failure {
     let (scenario, broken) = shrink(Scenario::of(seed), broken);
     let (_, mut story) = once(&scenario, Wish { story: true, hash: false });
-    let story = story.split_off(story.len().saturating_sub(LINES));
+    let story = story.split_off(story.len().saturating_sub(lines));
     Failure { seed, broken, scenario, story }
 }
 

@@ -510,7 +510,9 @@ impl Seat {
     // ---- between attempts ----
 
     fn recover(&mut self, bench: &mut Bench<'_>, around: &mut Around) {
-        self.set(Readiness::Preparing, "it is cleaned after an attempt that was cut off", around);
+        if self.is_plugged {
+            self.set(Readiness::Preparing, "it is cleaned after an attempt that was cut off", around);
+        }
         self.tell_report(bench);
         self.tell_lease();
         if self.is_plugged {

@@ -583,7 +583,14 @@ impl World {
             .collect();
         let restless: Vec<usize> =
             self.agents.iter().filter(|agent| !agent.rests()).map(|agent| agent.rack).collect();
-        let seen = format!("jobs {open:?}; phones held {held:?}; agents with something left {restless:?}");
+        let phones: Vec<String> = self
+            .daemon
+            .iter()
+            .flat_map(|daemon| daemon.brain.phones().map(|phone| format!("{} {:?}", phone.udid, phone.state)))
+            .collect();
+        let seen = format!(
+            "jobs {open:?}; phones {phones:?}, held {held:?}; agents with something left {restless:?}"
+        );
         Broken { law: "everything_finishes_when_faults_stop", seen }
     }
 }

@@ -25,6 +25,7 @@ pub fn hold(book: &Book, brain: &Scheduler, now: Time, event: Option<&Event>) ->
     records::done_cases_stay_done(book, event)?;
     records::all_of_a_gang_or_none(book)?;
     records::readers_are_told_of_every_change(book, brain)?;
+    records::owners_are_counted(book, brain, now)?;
     let sight = Sight::of(book, brain, now);
     order::what_is_given_fits(&sight)?;
     order::limits_are_kept(&sight)?;

@@ -112,7 +112,16 @@ pub(super) fn no_phone_idles_while_a_job_fits(sight: &Sight<'_>) -> Verdict {
                 gang.job.spec.phones > 1 && gang.job.id != waiting.job.id && gang.may_begin && goes_before
             })
         };
-        let idle: Vec<_> = fitting.iter().filter(|phone| !gangs_before(phone)).collect();
+        // What is only lent is left to those whose pool it is, also while it is kept for one of them.
+        let is_left = |phone: &&&&crate::laws::sight::Seen<'_>| {
+            sight.fit(waiting.job, waiting.term, phone) == Fit::Lent
+                && sight.waiting().iter().any(|other| {
+                    other.may_begin
+                        && sight.fit(other.job, other.term, phone) == Fit::Native
+                        && sight.accepts(other, phone)
+                })
+        };
+        let idle: Vec<_> = fitting.iter().filter(|phone| !gangs_before(phone) && !is_left(phone)).collect();
         holds(LAW, idle.len() < wanted, || {
             let names: Vec<_> = idle.iter().map(|phone| phone.status.udid.to_string()).collect();
             format!(

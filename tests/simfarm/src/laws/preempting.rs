@@ -58,6 +58,9 @@ pub(super) fn urgent_work_never_waits_for_lesser(sight: &Sight<'_>) -> Verdict {
         sight.waiting().iter().filter(|one| one.may_begin && one.job.spec.phones == 1).collect();
     waiting.sort_by_key(|waiting| (waiting.urgency, waiting.job.id));
     for one in waiting {
+        if sight.is_uncounted(one.job.spec.owner.as_ref()) {
+            continue;
+        }
         if comes_free_for(sight, one, &mut taken, &mut Vec::new()) {
             continue;
         }
@@ -87,7 +90,7 @@ fn comes_free_for<'a>(
             phone.record.hold.as_ref().map(|hold| hold.phase),
             Some(HoldPhase::Yielding { .. } | HoldPhase::Releasing)
         );
-        if !comes || looked.contains(&udid) || sight.fit(one.job, one.term, phone) == Fit::No {
+        if !comes || looked.contains(&udid) || sight.fit(one.job, one.term, phone) != Fit::Native {
             continue;
         }
         looked.push(udid);

@@ -7,6 +7,7 @@ use holdfast_scheduler::{Event, Scheduler};
 use holdfast_wire::id::{AttemptId, Udid};
 use holdfast_wire::job::{JobOutcome, JobState};
 use holdfast_wire::outcome::AttemptEnd;
+use holdfast_wire::time::Time;
 
 use crate::book::{Book, shown};
 use crate::broken::{Verdict, holds};
@@ -172,6 +173,26 @@ pub(super) fn readers_are_told_of_every_change(book: &Book, brain: &Scheduler) -
     for id in book.waiting.keys() {
         let (known, is) = (book.picture.places.get(id), brain.place(*id));
         holds(LAW, known == is.as_ref(), || format!("{id} stands at {is:?}, and readers know {known:?}"))?;
+    }
+    Ok(())
+}
+
+/// What an owner runs is counted once: as many attempts as jobs say. What it has used today is what was recorded.
+pub(super) fn owners_are_counted(book: &Book, brain: &Scheduler, now: Time) -> Verdict {
+    const LAW: &str = "owners_are_counted";
+    let today = now.as_unix_ms().div_euclid(86_400_000);
+    for usage in brain.owners() {
+        let (running, _) = book.runs(Some(usage.owner));
+        holds(LAW, usage.running == running, || {
+            format!("{} runs {} attempts, and {} are counted", usage.owner, running, usage.running)
+        })?;
+        if usage.rule.minutes_per_day.is_some() {
+            let used = book.owners.get(usage.owner).filter(|used| used.day == today);
+            let used_ms = used.map_or(0, |used| used.used_ms);
+            holds(LAW, usage.used_ms == used_ms, || {
+                format!("{} has used {used_ms} ms, and {} are counted", usage.owner, usage.used_ms)
+            })?;
+        }
     }
     Ok(())
 }
