@@ -27,7 +27,12 @@ impl Scheduler {
         kinds.extend(lane.lent.both(&self.kinds.with_free));
         let free =
             kinds.iter().flat_map(|kind| self.kinds.list[*kind].free.iter().map(|(_, _, phone)| *phone));
-        let free: Vec<PhoneId> = free.filter(|phone| self.accepts(slot, *phone)).collect();
+        // What is only lent is left to those whose pool it is.
+        let is_open = |phone: &PhoneId| {
+            let kind = self.phones[*phone].kind;
+            lane.native.has(kind) || self.first_of(*phone, &self.kinds.list[kind].native).is_none()
+        };
+        let free: Vec<PhoneId> = free.filter(|phone| self.accepts(slot, *phone) && is_open(phone)).collect();
         let missing = wanted.saturating_sub(seats.len());
         seats.extend(free.into_iter().take(missing));
         if seats.len() < wanted {
