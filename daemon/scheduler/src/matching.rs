@@ -53,7 +53,8 @@ impl Scheduler {
                 !self.gangs.is_empty()
                     || self.jobs.get(*job).is_some_and(|slot| self.shares.list[slot.owner].is_limited)
             };
-            let rivals = !phones.is_empty() && (!owners.is_empty() || jobs.iter().any(has_rivals));
+            let rivals = !owners.is_empty() && !(phones.is_empty() && jobs.is_empty())
+                || !phones.is_empty() && jobs.iter().any(has_rivals);
             if phones.len() > 1 || !lanes.is_empty() || rivals {
                 if self.has_free() {
                     self.match_all();
@@ -132,15 +133,17 @@ impl Scheduler {
             let kind = &self.kinds.list[kind];
             for lane in kind.native.both(&self.lanes.live).chain(kind.lent.both(&self.lanes.live)) {
                 let lane = &self.lanes.list[lane];
-                let jobs = lane.parts.get(&Some(owner)).into_iter().flatten();
-                let mut seated = jobs.take_while(|place| **place < best).filter(|place| {
-                    let slot = self.jobs.get(place.job());
-                    slot.is_some_and(|slot| {
-                        self.standing(slot, **place).is_some() && self.choose(slot).is_some()
-                    })
-                });
-                if let Some(place) = seated.next() {
-                    best = *place;
+                for place in
+                    lane.parts.get(&Some(owner)).into_iter().flatten().take_while(|place| **place < best)
+                {
+                    let Some(slot) = self.jobs.get(place.job()) else { continue };
+                    if self.standing(slot, *place).is_some() && self.choose(slot).is_some() {
+                        best = *place;
+                    }
+                    // Whoever comes behind takes the same phones or fewer.
+                    if !slot.is_picky {
+                        break;
+                    }
                 }
             }
         }
@@ -244,10 +247,11 @@ impl Scheduler {
 
     /// The same for all jobs and phones: the first job in the order of service takes the phone that others want least.
     fn match_all(&mut self) {
+        let open = self.open_lanes();
         let mut passed: BTreeSet<JobId> = BTreeSet::new();
         loop {
             let mut best: Option<(Place, PhoneId)> = None;
-            for lane in self.lanes.live.iter() {
+            for lane in open.both(&self.lanes.live) {
                 let limit = best.map_or(Place::LAST, |(place, _)| place);
                 if self.lanes.heads[lane] < limit
                     && let Some(found) = self.first_seated(lane, limit, &passed)
@@ -277,6 +281,18 @@ impl Scheduler {
         seat.noted.free.is_some()
             && !lane.native.has(seat.kind)
             && self.first_of(phone, &kind.native).is_some()
+    }
+
+    /// Lanes that some free phone fits, or one that is kept for a job of several.
+    fn open_lanes(&self) -> Bits {
+        let kept = self.gangs.values().flatten().map(|phone| self.phones[*phone].kind);
+        let mut open = Bits::default();
+        for kind in self.kinds.with_free.iter().chain(kept) {
+            let kind = &self.kinds.list[kind];
+            kind.native.both(&self.lanes.live).for_each(|lane| open.set(lane));
+            kind.lent.both(&self.lanes.live).for_each(|lane| open.set(lane));
+        }
+        open
     }
 
     /// The first job of a lane for which a phone is free, before a limit.
@@ -369,7 +385,8 @@ impl Scheduler {
         let lane = &self.lanes.list[slot.lane];
         let fits = lane.native.has(seat.kind) || lane.lent.has(seat.kind);
         let waits = self.now < slot.record.submitted_at.after(self.policy.compare_wait);
-        (waits && fits && seat.noted.working).then_some(home)
+        // Nobody waits for a phone that it keeps away from.
+        (waits && fits && seat.noted.working && !self.avoids(slot, home)).then_some(home)
     }
 
     /// Whether a job keeps away from a phone: it failed there, or twice on its rack, and elsewhere is a phone that
