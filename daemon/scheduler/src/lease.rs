@@ -117,6 +117,8 @@ impl Scheduler {
         self.racks[before].phones.remove(&id);
         self.racks[before].releasing.remove(&id);
         self.racks[after].phones.insert(id);
+        // Whoever kept away from it for the sake of its rack may take it now.
+        self.turn.recheck = true;
         self.turn.racks.insert(before);
         self.turn.racks.insert(after);
     }
