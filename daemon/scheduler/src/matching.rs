@@ -53,8 +53,9 @@ impl Scheduler {
                 !self.gangs.is_empty()
                     || self.jobs.get(*job).is_some_and(|slot| self.shares.list[slot.owner].is_limited)
             };
-            let rivals = !owners.is_empty() && !(phones.is_empty() && jobs.is_empty())
-                || !phones.is_empty() && jobs.iter().any(has_rivals);
+            let something_comes = !phones.is_empty() || !jobs.is_empty();
+            let rivals = (something_comes && !owners.is_empty())
+                || (!phones.is_empty() && jobs.iter().any(has_rivals));
             if phones.len() > 1 || !lanes.is_empty() || rivals {
                 if self.has_free() {
                     self.match_all();
@@ -91,11 +92,21 @@ impl Scheduler {
             };
             jobs.sort_unstable_by_key(standing);
         }
-        for job in jobs {
-            if !self.has_free() {
+        let mut left = usize::MAX;
+        loop {
+            for job in jobs.iter() {
+                if !self.has_free() {
+                    return;
+                }
+                self.seat(*job);
+            }
+            // Whoever leaves a phone of its own pool makes it free to be lent.
+            let waiting = jobs.iter().filter(|job| self.jobs.get(**job).is_some_and(|slot| slot.is_waiting));
+            let waiting = waiting.count();
+            if waiting == 0 || waiting >= left.min(jobs.len()) {
                 return;
             }
-            self.seat(*job);
+            left = waiting;
         }
     }
 
