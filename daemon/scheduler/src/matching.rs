@@ -144,12 +144,13 @@ impl Scheduler {
             let kind = &self.kinds.list[kind];
             for lane in kind.native.both(&self.lanes.live).chain(kind.lent.both(&self.lanes.live)) {
                 let lane = &self.lanes.list[lane];
-                for place in
-                    lane.parts.get(&Some(owner)).into_iter().flatten().take_while(|place| **place < best)
-                {
+                let limit = best;
+                let jobs = lane.parts.get(&Some(owner)).into_iter().flatten();
+                for place in jobs.take_while(|place| **place < limit) {
                     let Some(slot) = self.jobs.get(place.job()) else { continue };
                     if self.standing(slot, *place).is_some() && self.choose(slot).is_some() {
                         best = *place;
+                        break;
                     }
                     // Whoever comes behind takes the same phones or fewer.
                     if !slot.is_picky {
