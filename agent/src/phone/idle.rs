@@ -143,7 +143,10 @@ impl<P: Phone> PhoneTask<P> {
     /// Ends an attempt that was cut off: cleans and sweeps the phone when it is there, then reports.
     pub(super) async fn recover(&mut self) {
         let State::Running { attempt, lease, started_at } = self.memory.state.clone() else { return };
-        self.set(Readiness::Preparing, "it is cleaned after an attempt that was cut off");
+        if self.plug.is_some() {
+            // One that is not here may be on another rack by now, which alone may speak for it.
+            self.set(Readiness::Preparing, "it is cleaned after an attempt that was cut off");
+        }
         self.tell_report().await;
         self.tell_lease().await;
         self.wait_for_phone().await;

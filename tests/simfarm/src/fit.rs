@@ -40,8 +40,8 @@ pub fn pool_of<'a>(policy: &'a Policy, rack: &RackId, facts: &PhoneFacts) -> Opt
 
 /// What is demanded of phones at a moment.
 pub fn demanded(steps: &[(Duration, Term)], submitted_at: Time, now: Time) -> Option<&Term> {
-    let reached = steps.iter().filter(|(after, _)| submitted_at.after(*after) <= now);
-    reached.last().or(steps.first()).map(|(_, term)| term)
+    let mut reached = steps.iter().filter(|(after, _)| submitted_at.after(*after) <= now);
+    reached.next_back().or(steps.first()).map(|(_, term)| term)
 }
 
 /// What a phone is to a job whose requirements are these by now.

@@ -13,6 +13,8 @@
 //! | [`run`], [`words`] | seeds, small failures, stories |
 //!
 //! Speed is not measured here (`tests/bench`), nor are sockets, files and threads tested (`tests/system`).
+// The unit tests of the agent's sources need the agent around them, and run there.
+#![cfg(not(test))]
 
 pub mod agenda;
 pub mod agent;

@@ -32,10 +32,7 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("holdfast-agent", &["holdfast-wire", "holdfast-attempt", "holdfast-device", "holdfast-usb"]),
     ("holdfast-simphone", &[]),
     ("holdfast-powercut", &["holdfast-store"]),
-    (
-        "holdfast-simfarm",
-        &["holdfast-wire", "holdfast-calendar", "holdfast-scheduler", "holdfast-attempt"],
-    ),
+    ("holdfast-simfarm", &["holdfast-wire", "holdfast-calendar", "holdfast-scheduler", "holdfast-attempt"]),
     ("holdfast-system", &["holdfast-wire"]),
     (
         "holdfast-bench",

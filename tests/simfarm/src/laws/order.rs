@@ -35,8 +35,8 @@ pub(super) fn limits_are_kept(sight: &Sight<'_>) -> Verdict {
     Ok(())
 }
 
-/// When a phone is given to a job, no job waits that goes before it, takes this phone, and may begin. A phone that is
-/// only lent goes to nobody while a job waits whose pool it is.
+/// When a phone is given to a job, no job waited before this event that goes before it, takes this phone, and may begin.
+/// A phone that is only lent goes to nobody while a job waits whose pool it is.
 pub(super) fn who_goes_first_is_served_first(sight: &Sight<'_>) -> Verdict {
     const LAW: &str = "who_goes_first_is_served_first";
     for (job, phones) in sight.book.last.grants() {
@@ -56,16 +56,17 @@ pub(super) fn who_goes_first_is_served_first(sight: &Sight<'_>) -> Verdict {
                 if other.job.spec.phones > 1 {
                     continue;
                 }
-                // Phones that were kept for a job on several may be missed by one that has only begun to wait.
+                // One that has only begun to wait may miss a phone that it did not take a moment before.
                 let is_new = sight.book.last.jobs.iter().any(|(_, after)| after.id == other.job.id);
-                if job.spec.phones > 1 && is_new {
+                if is_new {
                     continue;
                 }
                 let wanted = sight.fit(other.job, other.term, phone);
                 let goes_before = match (given, wanted) {
                     (_, Fit::No) | (Fit::Native, Fit::Lent) => false,
-                    // One that was lent and kept for a job on several phones stays so.
-                    (Fit::Lent, Fit::Native) => job.spec.phones == 1 || other.urgency < urgency,
+                    // What was lent and kept for a job on several phones before others came stays so.
+                    (Fit::Lent, _) if job.spec.phones > 1 => false,
+                    (Fit::Lent, Fit::Native) => true,
                     _ => other.urgency < urgency,
                 };
                 // Whether it took the phone before the job that got it made that its comparison's home.
@@ -107,7 +108,8 @@ pub(super) fn no_phone_idles_while_a_job_fits(sight: &Sight<'_>) -> Verdict {
                 let goes_before = match (wanted, sight.fit(waiting.job, waiting.term, phone)) {
                     (Fit::No, _) => false,
                     (Fit::Native, Fit::Lent) => true,
-                    _ => gang.urgency <= waiting.urgency,
+                    // It keeps them also when its owner's quota has been used up since.
+                    _ => sight.urgency(gang.job, false) <= waiting.urgency,
                 };
                 gang.job.spec.phones > 1 && gang.job.id != waiting.job.id && gang.may_begin && goes_before
             })

@@ -56,7 +56,15 @@ pub(super) fn urgent_work_never_waits_for_lesser(sight: &Sight<'_>) -> Verdict {
     let mut taken: BTreeMap<&Udid, JobId> = BTreeMap::new();
     let mut waiting: Vec<&Waiting<'_>> =
         sight.waiting().iter().filter(|one| one.may_begin && one.job.spec.phones == 1).collect();
-    waiting.sort_by_key(|waiting| (waiting.urgency, waiting.job.id));
+    let victim_of = |one: &Waiting<'_>| {
+        active.iter().find(|phone| {
+            let is_active =
+                matches!(phone.record.hold.as_ref().map(|hold| hold.phase), Some(HoldPhase::Active { .. }));
+            is_active && phone.works && may_take(sight, one, phone).is_some()
+        })
+    };
+    // Whoever finds nothing to interrupt cannot be helped, and takes nothing from those who do.
+    waiting.sort_by_cached_key(|one| (victim_of(one).is_none(), one.urgency, one.job.id));
     for one in waiting {
         if sight.is_uncounted(one.job.spec.owner.as_ref()) {
             continue;
@@ -64,11 +72,7 @@ pub(super) fn urgent_work_never_waits_for_lesser(sight: &Sight<'_>) -> Verdict {
         if comes_free_for(sight, one, &mut taken, &mut Vec::new()) {
             continue;
         }
-        let victim = active.iter().find(|phone| {
-            let is_active =
-                matches!(phone.record.hold.as_ref().map(|hold| hold.phase), Some(HoldPhase::Active { .. }));
-            is_active && phone.works && may_take(sight, one, phone).is_some()
-        });
+        let victim = victim_of(one);
         holds(LAW, victim.is_none(), || {
             let udid = victim.map(|phone| phone.status.udid.clone());
             format!("{} ({}) waits, and nobody has told {udid:?} to yield", one.job.id, one.job.spec.class)
@@ -90,7 +94,11 @@ fn comes_free_for<'a>(
             phone.record.hold.as_ref().map(|hold| hold.phase),
             Some(HoldPhase::Yielding { .. } | HoldPhase::Releasing)
         );
-        if !comes || looked.contains(&udid) || sight.fit(one.job, one.term, phone) != Fit::Native {
+        if !comes
+            || looked.contains(&udid)
+            || sight.fit(one.job, one.term, phone) != Fit::Native
+            || !sight.accepts(one, phone)
+        {
             continue;
         }
         looked.push(udid);

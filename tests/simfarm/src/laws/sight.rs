@@ -126,8 +126,11 @@ impl<'a> Sight<'a> {
             return (rule.rank.min(99), priority, deadline);
         }
         let lifted = rule.lift_after.is_some_and(|after| job.submitted_at.after(after) <= self.now);
-        let (priority, deadline) =
-            if lifted { (0, i64::try_from(job.id.0).unwrap_or(i64::MAX)) } else { (priority, deadline) };
+        let (priority, deadline) = if lifted {
+            (i64::MIN, i64::try_from(job.id.0).unwrap_or(i64::MAX))
+        } else {
+            (priority, deadline)
+        };
         let rank = if beyond_quota {
             BEYOND_QUOTA
         } else if lifted {
