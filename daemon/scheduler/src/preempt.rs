@@ -16,9 +16,18 @@ impl Scheduler {
         if self.kinds.with_victims.is_empty() {
             return;
         }
-        let Some(slot) = self.jobs.get(job).filter(|slot| slot.is_waiting && slot.summons.is_none()) else {
-            return;
-        };
+        let Some(slot) = self.jobs.get(job).filter(|slot| slot.is_waiting) else { return };
+        if let Some(coming) = slot.summons {
+            if self.accepts(slot, coming) {
+                return;
+            }
+            // It waits for another phone by now.
+            self.phones[coming].summoned = None;
+            if let Some(slot) = self.jobs.get_mut(job) {
+                slot.summons = None;
+            }
+        }
+        let Some(slot) = self.jobs.get(job) else { return };
         // What may not begin, or is below everything, breaks nothing off; and a job of several phones gathers what comes
         // free.
         let place = self.own_place(slot);
