@@ -187,7 +187,8 @@ impl<'a> Sight<'a> {
         let phone = self.phone(home)?;
         let waits = self.now < waiting.job.submitted_at.after(self.policy.compare_wait);
         let fits = phone.works && self.fit(waiting.job, waiting.term, phone) != Fit::No;
-        (waits && fits).then_some(home)
+        // Nobody waits for a phone that it keeps away from.
+        (waits && fits && !self.avoids(waiting, phone)).then_some(home)
     }
 
     fn avoids(&self, waiting: &Waiting<'_>, phone: &Seen<'_>) -> bool {
