@@ -21,7 +21,7 @@ const SAME_BUILD_LOOKS: usize = 16;
 const BATCH_LOOKS: usize = 3;
 
 /// Waiting jobs of an owner with room for another that are looked at to take a phone from lesser work.
-const OWNER_LOOKS: usize = 4;
+const OWNER_LOOKS: usize = 32;
 
 /// Failures through the fault of phones of one rack after which the whole rack is avoided.
 const RACK_FAILURES: usize = 2;

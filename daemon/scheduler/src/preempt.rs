@@ -36,11 +36,9 @@ impl Scheduler {
         }
         if let Some((phone, when)) = self.victim_for(job) {
             self.tell_to_yield(phone, when);
-            if let Some(other) = self.phones[phone].summoned.replace(job)
-                && let Some(other) = self.jobs.get_mut(other)
-            {
-                other.summons = None;
-            }
+            // Whoever it was coming to looks for another.
+            self.lose_summons(phone);
+            self.phones[phone].summoned = Some(job);
             if let Some(slot) = self.jobs.get_mut(job) {
                 slot.summons = Some(phone);
             }
