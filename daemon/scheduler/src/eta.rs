@@ -23,7 +23,7 @@ const CONFIDENCE_PERCENT: u8 = 80;
 const EARLIEST: f64 = 0.3;
 
 /// The latest start, as a multiple of the expected wait.
-const LATEST: f64 = 2.0;
+const LATEST: f64 = 3.0;
 
 /// Room on top of the latest start: orders have to travel, and phones to be cleaned. Milliseconds.
 const ROOM_MS: f64 = 15_000.0;
