@@ -11,6 +11,7 @@
 //! | [`phone`] | pretend phones |
 //! | [`book`], [`fit`], [`laws`] | what must hold, and what it is held against |
 //! | [`run`], [`words`] | seeds, small failures, stories |
+//! | [`foretold`] | whether expected starts are honest |
 //!
 //! Speed is not measured here (`tests/bench`), nor are sockets, files and threads tested (`tests/system`).
 // The unit tests of the agent's sources need the agent around them, and run there.
@@ -23,6 +24,7 @@ pub mod broken;
 pub mod chance;
 pub mod daemon;
 pub mod fit;
+pub mod foretold;
 pub mod laws;
 pub mod nouns;
 pub mod outbox;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use clap::Parser;
+use holdfast_simfarm::foretold::Tally;
 use holdfast_simfarm::run;
 use holdfast_simfarm::scenario::Scenario;
 use holdfast_simfarm::world::Wish;
@@ -26,6 +27,9 @@ struct Arguments {
     /// Prints everything that happens; best with one seed.
     #[arg(long)]
     trace: bool,
+    /// Plays jobs alone, and tells how often they started when the brain said they would.
+    #[arg(long)]
+    eta: bool,
     /// How many of the last lines of a failure's story are printed.
     #[arg(long, default_value_t = 40)]
     lines: usize,
@@ -36,6 +40,9 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.eta {
+        return foretell(&arguments);
+    }
     if arguments.trace {
         return trace(&arguments);
     }
@@ -44,10 +51,27 @@ fn main() -> ExitCode {
     simulate(&arguments)
 }
 
+fn foretell(arguments: &Arguments) -> ExitCode {
+    let mut tally = Tally::default();
+    let mut code = ExitCode::SUCCESS;
+    for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
+        match run::foretell(seed) {
+            Ok(seen) => tally.add(seen),
+            Err(broken) => {
+                println!("seed {seed}: {broken}");
+                code = ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{}", tally.words());
+    code
+}
+
 fn trace(arguments: &Arguments) -> ExitCode {
     let mut code = ExitCode::SUCCESS;
     for seed in arguments.first..arguments.first.saturating_add(arguments.seeds) {
-        let (result, story) = run::once(&Scenario::of(seed), Wish { story: true, hash: true });
+        let (result, story) =
+            run::once(&Scenario::of(seed), Wish { story: true, hash: true, foretell: false });
         for line in story {
             println!("{line}");
         }

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::broken::Broken;
-use crate::scenario::{Scenario, Stroke};
+use crate::foretold::Tally;
+use crate::scenario::{Fortune, Scenario, Stroke};
 use crate::world::{Figures, Wish, World};
 
 /// Runs that making a failure small may take: it ends with what it has by then.
@@ -61,11 +62,22 @@ pub fn seed(seed: u64) -> Result<Figures, Broken> {
     }
 }
 
+/// Plays the jobs of a seed alone, nothing breaks, and tells how guesses about starts turned out.
+///
+/// # Errors
+/// The law that is broken.
+pub fn foretell(seed: u64) -> Result<Tally, Broken> {
+    let wish = Wish { foretell: true, ..Wish::default() };
+    let mut world = World::new(Scenario::with(seed, Fortune::Work), wish);
+    world.play()?;
+    Ok(world.foretold.map(|foretold| foretold.tally).unwrap_or_default())
+}
+
 /// Makes the failure of a seed small, and finds its story.
 /// `lines` is how much of the story is kept, from its end.
 pub fn explain(seed: u64, broken: Broken, lines: usize) -> Failure {
     let (scenario, broken) = shrink(Scenario::of(seed), broken);
-    let (_, mut story) = once(&scenario, Wish { story: true, hash: false });
+    let (_, mut story) = once(&scenario, Wish { story: true, ..Wish::default() });
     let story = story.split_off(story.len().saturating_sub(lines));
     Failure { seed, broken, scenario, story }
 }

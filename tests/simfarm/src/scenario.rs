@@ -138,6 +138,8 @@ impl Network {
 /// What kind of fortune a farm has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fortune {
+    /// Nothing but jobs.
+    Work,
     /// Jobs and operators, but nothing breaks.
     Calm,
     /// Everything that can break does.
@@ -177,6 +179,9 @@ impl Scenario {
 
     fn stroke(&self, chance: &mut Chance, fortune: Fortune) -> Stroke {
         let stormy = u64::from(fortune == Fortune::Stormy);
+        if fortune == Fortune::Work {
+            return Stroke::Submit(Box::new(wish(chance, self.phones.len())));
+        }
         let phone = chance.place(self.phones.len());
         let rack = chance.place(self.racks);
         let kinds = [

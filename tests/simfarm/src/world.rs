@@ -13,6 +13,7 @@ use crate::agent::Agent;
 use crate::book::Book;
 use crate::broken::{Broken, Verdict, holds};
 use crate::daemon::{Answer, Ask, Clock, Connection, Daemon, Disk, Rules, Turn};
+use crate::foretold::Foretold;
 use crate::laws;
 use crate::nouns::{BEGINNING_MS, key_of, owner, spec, udid};
 use crate::phone::PretendPhone;
@@ -34,6 +35,8 @@ pub struct Wish {
     pub story: bool,
     /// Work out a hash of all decisions.
     pub hash: bool,
+    /// Ask when jobs will start, and hold it against the truth.
+    pub foretell: bool,
 }
 
 /// What a run was like.
@@ -65,6 +68,8 @@ pub struct World {
     specs: std::collections::BTreeMap<usize, Box<holdfast_wire::job::JobSpec>>,
     events: u64,
     happenings: u64,
+    /// Guesses about starts, if they were asked for.
+    pub foretold: Option<Foretold>,
     hasher: DefaultHasher,
     wake_timer: Option<u64>,
 }
@@ -89,6 +94,7 @@ impl World {
             specs: std::collections::BTreeMap::new(),
             events: 0,
             happenings: 0,
+            foretold: wish.foretell.then(|| Foretold::new(scenario.seed)),
             hasher: DefaultHasher::new(),
             wake_timer: None,
             scenario,
@@ -334,6 +340,9 @@ impl World {
         }
         turn.decided(&decisions);
         self.book.take(&event, &decisions, &daemon.brain);
+        if let Some(foretold) = &mut self.foretold {
+            foretold.look(&self.book, &daemon.brain, now);
+        }
         laws::hold(&self.book, &daemon.brain, now, Some(&event))
     }
 
