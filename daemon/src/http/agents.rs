@@ -1,9 +1,9 @@
 //! What agents say and fetch: sync by version, held back until there is news, and blobs by hash. Nothing is
 //! confirmed that is not on disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::Body as RawBody;
 use axum::extract::State;
@@ -32,6 +32,13 @@ const TEXT_CHARS_MAX: usize = 300;
 /// Most labels of one phone.
 const LABELS_MAX: usize = 32;
 
+/// Earlier starts of an agent that are remembered: a request that is older than that many deaths will not come.
+const STARTS_REMEMBERED: usize = 8;
+
+/// How long a request of an earlier start may be on its way: longer than any request may last. After that it comes from
+/// an agent that lives, beside another for the same rack.
+const LATE_FOR: Duration = Duration::from_secs(120);
+
 /// What is known of each agent between its requests.
 #[derive(Debug, Default)]
 pub struct Agents {
@@ -41,6 +48,9 @@ pub struct Agents {
 #[derive(Debug, Clone)]
 struct Seat {
     start: StartId,
+    /// Starts before that one, the latest last, and when each was followed by another: what they had to say is out of
+    /// date.
+    before: VecDeque<(StartId, Instant)>,
     /// The newest request of that start.
     newest: u64,
     /// The version of the phone reports that has been taken in from that start.
@@ -55,13 +65,24 @@ enum Turn {
 }
 
 impl Agents {
-    /// Notes a request. One that arrives behind a newer one of the same start is not to be looked at.
+    /// Notes a request. One that arrives behind a newer one of the same start, or behind a newer start, is not to be
+    /// looked at: it may show a phone free that has work again by now.
     fn note(&self, request: &SyncRequest) -> Turn {
         let mut seats = self.seats.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Seat { start: request.agent_start.clone(), newest: 0, phones: Version::default() };
-        let seat = seats.entry(request.rack.clone()).or_insert_with(new);
+        let start = || request.agent_start.clone();
+        let new = |before| Seat { start: start(), before, newest: 0, phones: Version::default() };
+        let seat = seats.entry(request.rack.clone()).or_insert_with(|| new(VecDeque::new()));
+        seat.before.retain(|(_, followed_at)| followed_at.elapsed() < LATE_FOR);
+        if seat.before.iter().any(|(start, _)| *start == request.agent_start) {
+            return Turn::Overtaken;
+        }
         if seat.start != request.agent_start {
-            *seat = new();
+            let mut before = std::mem::take(&mut seat.before);
+            before.push_back((seat.start.clone(), Instant::now()));
+            if before.len() > STARTS_REMEMBERED {
+                before.pop_front();
+            }
+            *seat = new(before);
         }
         if request.number <= seat.newest {
             return Turn::Overtaken;
@@ -332,5 +353,47 @@ pub(crate) async fn off_the_runtime<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(Refusal::trouble(format!("the work stopped: {error}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
+    use super::*;
+
+    fn request(start: &str, number: u64) -> SyncRequest {
+        SyncRequest {
+            protocol: PROTOCOL,
+            rack: "rack-1".parse().unwrap(),
+            agent_start: start.parse().unwrap(),
+            number,
+            agent_version: String::new(),
+            daemon_start: None,
+            orders_seen: Version::default(),
+            phones_version: Version::default(),
+            phones: vec![],
+            held: vec![],
+            idle: vec![],
+            entries: vec![],
+            progress: vec![],
+            wait_ms: 0,
+        }
+    }
+
+    #[test]
+    fn what_comes_late_is_not_looked_at() {
+        let agents = Agents::default();
+        let turns = [
+            ("one", 1, Turn::Newest),
+            ("one", 3, Turn::Newest),
+            ("one", 2, Turn::Overtaken),
+            ("one", 3, Turn::Overtaken),
+            ("two", 1, Turn::Newest),
+            ("one", 4, Turn::Overtaken),
+            ("two", 2, Turn::Newest),
+        ];
+        for (start, number, turn) in turns {
+            assert_eq!(agents.note(&request(start, number)), turn, "request {number} of start {start}");
+        }
     }
 }

@@ -17,8 +17,14 @@ use crate::nouns::{name, owner, udid};
 /// How many there are.
 pub const POLICIES: usize = 7;
 
+/// The number of rules that no seed chooses: one pool, and owners that differ in nothing but their weights, 3 to 1.
+pub const WEIGHTS: usize = 1_000;
+
 /// Rules by number.
 pub fn policy(number: usize) -> Policy {
+    if number == WEIGHTS {
+        return weights();
+    }
     match number % POLICIES {
         0 => plain(),
         1 => lending(),
@@ -130,6 +136,15 @@ fn one_pool() -> Policy {
     let special = class(&mut policy, Special);
     (special.preemptible, special.lift_after) = (true, None);
     policy.default_owner = OwnerPolicy { weight: 1, running_max: Some(4), minutes_per_day: Some(60) };
+    policy
+}
+
+fn weights() -> Policy {
+    let mut policy = plain();
+    policy.pools = vec![pool("general", &JobClass::ALL, &[], &[])];
+    policy.batch_max = 0;
+    let of = |weight| OwnerPolicy { weight, running_max: None, minutes_per_day: None };
+    policy.owners = BTreeMap::from([(owner(0), of(3)), (owner(1), of(1))]);
     policy
 }
 

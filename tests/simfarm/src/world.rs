@@ -4,7 +4,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use holdfast_scheduler::Event;
-use holdfast_wire::id::JobId;
+use holdfast_wire::id::{JobId, Owner};
 use holdfast_wire::job::JobState;
 use holdfast_wire::time::Time;
 
@@ -105,6 +105,21 @@ impl World {
     /// What happened so far, line by line.
     pub fn story(&self) -> &[String] {
         self.around.story.as_deref().unwrap_or_default()
+    }
+
+    /// How long attempts of each owner have held phones until a moment of true time, milliseconds.
+    pub fn served_ms(&self, until_ms: u64) -> std::collections::BTreeMap<Owner, u64> {
+        let until = Time::from_unix_ms(BEGINNING_MS + i64::try_from(until_ms).unwrap_or(i64::MAX));
+        let mut served = std::collections::BTreeMap::new();
+        for job in self.disk.jobs.values() {
+            let Some(owner) = &job.spec.owner else { continue };
+            let held = job.attempts.iter().map(|attempt| {
+                let end = attempt.ended.as_ref().map_or(until, |ended| ended.at.min(until));
+                u64::try_from(end.since(attempt.leased_at).as_millis()).unwrap_or(u64::MAX)
+            });
+            *served.entry(owner.clone()).or_insert(0) += held.sum::<u64>();
+        }
+        served
     }
 
     /// Plays the scenario, then lets faults stop and waits until everything has come to its end.
