@@ -57,15 +57,15 @@ impl Scheduler {
         if first.record.spec.build.hash != last {
             return None;
         }
-        let own = self.standing(first, self.own_place(first))?;
+        let own = self.standing(first)?;
         let others = comparison.waiting.iter().filter_map(|job| self.jobs.get(*job));
         let mut fitting = others.filter(|slot| {
             let lane = &self.lanes.list[slot.lane];
             let kind = self.phones[phone].kind;
             slot.record.spec.build.hash != last
                 && slot.record.spec.phones == 1
-                && self.standing(slot, self.own_place(slot)).is_some_and(|place| place.is_as_urgent_as(own))
-                && (lane.native.has(kind) || lane.lent.has(kind))
+                && self.standing(slot).is_some_and(|place| place.is_as_urgent_as(own))
+                && lane.fits(kind)
                 && self.accepts(slot, phone)
         });
         fitting.next().map(|slot| slot.record.id)

@@ -80,8 +80,8 @@ impl Scheduler {
                 continue;
             }
             let all: u32 = self.fitting(lane).map(|kind| kind.working).sum();
-            let common = lane.native.iter().chain(lane.lent.iter());
-            let common = common.filter(|kind| own.native.has(*kind) || own.lent.has(*kind));
+            let common = lane.kinds();
+            let common = common.filter(|kind| own.fits(*kind));
             let common: u32 = common.map(|kind| self.kinds.list[kind].working).sum();
             if common == 0 || all == 0 {
                 continue;

@@ -57,10 +57,8 @@ impl Scheduler {
 
     /// Whether jobs of the two lanes want a common kind of phone.
     fn compete(&self, one: &Lane, other: &Lane) -> bool {
-        let common = |id: usize| {
-            !self.kinds.list[id].members.is_empty() && (other.native.has(id) || other.lent.has(id))
-        };
-        one.native.iter().chain(one.lent.iter()).any(common)
+        let common = |id: usize| !self.kinds.list[id].members.is_empty() && other.fits(id);
+        one.kinds().any(common)
     }
 
     /// Why one phone does not run the job; none when it is about to.
@@ -74,7 +72,7 @@ impl Scheduler {
     fn obstacle(&self, slot: &Slot, id: PhoneId) -> Option<Obstacle> {
         let phone = &self.phones[id];
         let lane = &self.lanes.list[slot.lane];
-        if !lane.native.has(phone.kind) && !lane.lent.has(phone.kind) {
+        if !lane.fits(phone.kind) {
             return Some(self.never(slot, lane, phone));
         }
         if let Some(home) = self.home(slot).filter(|home| *home != id) {
@@ -89,7 +87,7 @@ impl Scheduler {
 
     /// What keeps every job like this one off the phone, however free it is.
     pub(crate) fn never(&self, slot: &Slot, lane: &Lane, phone: &Phone) -> Obstacle {
-        let pool = phone.pool.and_then(|pool| self.policy.pools.get(pool));
+        let pool = self.pool(phone.pool);
         let serves = pool.filter(|pool| match &lane.pool {
             Some(wanted) => pool.name == *wanted,
             None => pool.serves.contains(&lane.key.class) || pool.lends.contains(&lane.key.class),
@@ -161,7 +159,7 @@ impl Scheduler {
         {
             return Some(Obstacle::OverQuota { owner: owner.clone() });
         }
-        let pool = phone.pool.and_then(|pool| self.policy.pools.get(pool));
+        let pool = self.pool(phone.pool);
         (lane.lent.has(phone.kind)).then(|| pool.map(|pool| Obstacle::Lent { pool: pool.name.clone() }))?
     }
 
@@ -178,7 +176,7 @@ impl Scheduler {
     /// Phones that are free or kept for a job of several phones.
     pub(crate) fn free_for(&self, slot: &Slot) -> u16 {
         let lane = &self.lanes.list[slot.lane];
-        let kinds = lane.native.iter().chain(lane.lent.iter());
+        let kinds = lane.kinds();
         let free: usize = kinds.map(|kind| self.kinds.list[kind].free.len()).sum();
         let kept = self.gangs.get(&slot.record.id).map_or(0, std::collections::BTreeSet::len);
         u16::try_from(free + kept).unwrap_or(u16::MAX)
@@ -186,7 +184,7 @@ impl Scheduler {
 
     /// Kinds that fit a waiting job and have phones.
     pub(crate) fn fitting<'a>(&'a self, lane: &'a Lane) -> impl Iterator<Item = &'a Kind> + 'a {
-        let kinds = lane.native.iter().chain(lane.lent.iter()).map(|kind| &self.kinds.list[kind]);
+        let kinds = lane.kinds().map(|kind| &self.kinds.list[kind]);
         kinds.filter(|kind| !kind.members.is_empty())
     }
 

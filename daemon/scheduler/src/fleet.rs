@@ -9,6 +9,7 @@ use holdfast_wire::time::Time;
 
 use crate::bits::Bits;
 use crate::kinds::{FreeKey, KindId, PhoneId, VictimKey};
+use crate::policy::Pool;
 use crate::record::{Hold, HoldPhase, PhoneRecord, Quarantined};
 use crate::scheduler::Scheduler;
 
@@ -252,7 +253,7 @@ impl Scheduler {
             udid: phone.udid(),
             facts: &phone.record.facts,
             rack: &phone.record.rack,
-            pool: self.policy.pool_of(&phone.record.rack, &phone.record.facts).map(|pool| &pool.name),
+            pool: self.pool(phone.pool).map(|pool| &pool.name),
             state,
             reason,
             since: self.since(phone),
@@ -272,6 +273,11 @@ impl Scheduler {
             phones: rack.phones.len(),
             phones_working: working.count(),
         }
+    }
+
+    /// The pool at a place in the policy.
+    pub(crate) fn pool(&self, place: Option<usize>) -> Option<&Pool> {
+        self.policy.pools.get(place?)
     }
 
     /// Whether a phone may be given a lease now.

@@ -27,17 +27,12 @@ impl Scheduler {
         kinds.extend(lane.lent.both(&self.kinds.with_free));
         let free =
             kinds.iter().flat_map(|kind| self.kinds.list[*kind].free.iter().map(|(_, _, phone)| *phone));
-        // What is only lent is left to those whose pool it is.
-        let is_open = |phone: &PhoneId| {
-            let kind = self.phones[*phone].kind;
-            lane.native.has(kind) || self.first_of(*phone, &self.kinds.list[kind].native).is_none()
-        };
-        let free: Vec<PhoneId> = free.filter(|phone| self.accepts(slot, *phone) && is_open(phone)).collect();
+        let free: Vec<PhoneId> =
+            free.filter(|phone| self.accepts(slot, *phone) && self.is_open(lane, *phone)).collect();
         let missing = wanted.saturating_sub(seats.len());
         seats.extend(free.into_iter().take(missing));
         if seats.len() < wanted {
-            let own = self.own_place(slot);
-            let place = self.standing(slot, own).unwrap_or(own);
+            let place = self.counted(slot);
             let missing = wanted - seats.len();
             seats.extend(self.gathered_behind(slot, place).into_iter().take(missing));
         }
@@ -65,14 +60,14 @@ impl Scheduler {
         let lane = &self.lanes.list[slot.lane];
         let behind = self.gangs.iter().filter(|(job, _)| {
             self.jobs.get(**job).is_some_and(|other| {
-                let standing = self.standing(other, self.own_place(other));
+                let standing = self.standing(other);
                 standing.is_none_or(|standing| standing > place)
             })
         });
         let phones = behind.flat_map(|(_, phones)| phones.iter().copied());
         let fits = |phone: &PhoneId| {
             let kind = self.phones[*phone].kind;
-            (lane.native.has(kind) || lane.lent.has(kind)) && self.accepts(slot, *phone)
+            lane.fits(kind) && self.accepts(slot, *phone)
         };
         phones.filter(fits).collect()
     }
@@ -82,21 +77,17 @@ impl Scheduler {
         if self.gangs.is_empty() {
             return None;
         }
-        let place = self.standing(slot, self.own_place(slot))?;
+        let place = self.standing(slot)?;
         let lane = &self.lanes.list[slot.lane];
-        // What is only lent is left to those whose pool it is.
-        let is_open = |phone: &PhoneId| {
-            let kind = self.phones[*phone].kind;
-            lane.native.has(kind) || self.first_of(*phone, &self.kinds.list[kind].native).is_none()
-        };
-        self.gathered_behind(slot, place).into_iter().find(is_open)
+        self.gathered_behind(slot, place).into_iter().find(|phone| self.is_open(lane, *phone))
     }
 
-    /// A job of several phones that may not begin, as its owner runs too much or its window is shut, keeps none.
+    /// A job of several phones that may not begin, as its owner runs too much, its window is shut or fewer phones work
+    /// than it needs, keeps none.
     pub(crate) fn ungather_barred(&mut self) {
         let barred = |job: &&JobId| {
             let slot = self.jobs.get(**job);
-            slot.is_none_or(|slot| self.standing(slot, self.own_place(slot)).is_none())
+            slot.is_none_or(|slot| self.standing(slot).is_none())
         };
         let barred: Vec<JobId> = self.gangs.keys().filter(barred).copied().collect();
         for job in barred {
@@ -123,7 +114,7 @@ impl Scheduler {
         }
     }
 
-    /// The number of phones that work has changed: a job that needs more than there are waits without keeping any.
+    /// The number of phones that work has changed: there may be enough for a job that needs several, or too few.
     pub(crate) fn judge_gangs(&mut self) {
         if self.gang_lanes.is_empty() {
             return;
@@ -132,12 +123,6 @@ impl Scheduler {
             if self.lanes.list[lane].key.phones > 1 && self.judge_lane(lane) {
                 self.turn.lanes.push(lane);
             }
-        }
-        let hopeless =
-            |job: &&JobId| self.jobs.get(**job).is_some_and(|slot| self.lanes.list[slot.lane].shut.phones);
-        let hopeless: Vec<JobId> = self.gangs.keys().filter(hopeless).copied().collect();
-        for job in hopeless {
-            self.ungather(job);
         }
     }
 }

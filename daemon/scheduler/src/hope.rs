@@ -43,13 +43,13 @@ impl Scheduler {
 
     /// Whether the phone fits now or with the job's last fallback, which accepts all that the ones before it do.
     fn fits_some_time(&self, slot: &Slot, lane: &Lane, phone: &Phone) -> bool {
-        if lane.native.has(phone.kind) || lane.lent.has(phone.kind) {
+        if lane.fits(phone.kind) {
             return true;
         }
         if !matches!(self.never(slot, lane, phone), Obstacle::Requirement { .. }) {
             return false;
         }
-        let pool = phone.pool.and_then(|pool| self.policy.pools.get(pool)).map(|pool| &pool.name);
+        let pool = self.pool(phone.pool).map(|pool| &pool.name);
         let facts = &phone.record.facts;
         let place = Whereabouts { facts, rack: &phone.record.rack, pool };
         let last = self.lanes.wants[lane.key.wants].steps.last();

@@ -12,7 +12,7 @@ use holdfast_wire::phone::OsVersion;
 use holdfast_wire::requirement::{Atom, Compare, Term};
 
 use crate::bits::Bits;
-use crate::kinds::{Demand, Kind};
+use crate::kinds::{Demand, Kind, KindId};
 use crate::place::Place;
 use crate::policy::Policy;
 use crate::shares::OwnerId;
@@ -86,6 +86,16 @@ impl Lane {
             None if pool.lends.contains(&self.key.class) => Fit::Lent,
             None => Fit::No,
         }
+    }
+
+    /// Kinds that fit it: those that serve it, then those that it may borrow.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = KindId> {
+        self.native.iter().chain(self.lent.iter())
+    }
+
+    /// Whether a kind serves it or may be borrowed by it.
+    pub(crate) fn fits(&self, kind: KindId) -> bool {
+        self.native.has(kind) || self.lent.has(kind)
     }
 
     /// Every waiting job, part by part.

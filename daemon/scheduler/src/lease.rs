@@ -13,7 +13,7 @@ use holdfast_wire::time::Time;
 use crate::decision::Decision;
 use crate::fleet::{Changed, Touch};
 use crate::kinds::PhoneId;
-use crate::record::{AttemptRecord, Ended, Hold, HoldPhase, JobRecord, PhoneRecord};
+use crate::record::{AttemptRecord, Ended, Hold, HoldPhase, JobRecord, PhoneRecord, place_of};
 use crate::scheduler::Scheduler;
 
 impl Scheduler {
@@ -134,8 +134,7 @@ impl Scheduler {
     pub(crate) fn charge_end(&mut self, owner: usize, usual_ms: u64, held: Duration) {
         let today = crate::shares::day_of(self.now);
         let share = &mut self.shares.list[owner];
-        let is_limited = share.rule.running_max.is_some() || share.rule.minutes_per_day.is_some();
-        let may_have_room = is_limited && !share.waiting.is_empty();
+        let may_have_room = share.is_limited && !share.waiting.is_empty();
         share.running = share.running.saturating_sub(1);
         share.expected_ms = share.expected_ms.saturating_sub(usual_ms);
         if share.rule.minutes_per_day.is_some() {
@@ -208,8 +207,7 @@ fn work(job: &Arc<JobRecord>, attempt: AttemptId, limit_ms: u64) -> Work {
 
 /// Writes the end of an attempt into its job.
 pub(crate) fn close(job: &mut JobRecord, attempt: AttemptId, ended: Ended) {
-    let place = usize::try_from(attempt.number).unwrap_or(0).wrapping_sub(1);
-    if let Some(record) = job.attempts.get_mut(place) {
+    if let Some(record) = place_of(attempt.number).and_then(|place| job.attempts.get_mut(place)) {
         record.ended = Some(ended);
     }
 }

@@ -7,8 +7,8 @@ use holdfast_wire::id::JobId;
 use holdfast_wire::outcome::Blame;
 
 use crate::bits::Bits;
-use crate::kinds::{Kind, PhoneId};
-use crate::lanes::LaneId;
+use crate::kinds::PhoneId;
+use crate::lanes::{Lane, LaneId};
 use crate::place::Place;
 use crate::scheduler::Scheduler;
 use crate::shares::OwnerId;
@@ -88,7 +88,7 @@ impl Scheduler {
             // Who is beyond its quota stands behind all others here, whatever its place in the queue.
             let standing = |job: &JobId| {
                 let slot = self.jobs.get(*job).filter(|slot| slot.is_waiting);
-                slot.and_then(|slot| self.standing(slot, self.own_place(slot))).unwrap_or(Place::LAST)
+                slot.and_then(|slot| self.standing(slot)).unwrap_or(Place::LAST)
             };
             jobs.sort_unstable_by_key(standing);
         }
@@ -135,7 +135,7 @@ impl Scheduler {
             let mut first = self.shares.list[owner].waiting.iter().take(OWNER_LOOKS);
             let seated = first.find(|place| {
                 let slot = self.jobs.get(place.job());
-                slot.is_some_and(|slot| self.standing(slot, **place).is_some() && self.choose(slot).is_some())
+                slot.is_some_and(|slot| self.standing(slot).is_some() && self.choose(slot).is_some())
             });
             return seated.map(|place| place.job());
         }
@@ -148,7 +148,7 @@ impl Scheduler {
                 let jobs = lane.parts.get(&Some(owner)).into_iter().flatten();
                 for place in jobs.take_while(|place| **place < limit) {
                     let Some(slot) = self.jobs.get(place.job()) else { continue };
-                    if self.standing(slot, *place).is_some() && self.choose(slot).is_some() {
+                    if self.standing(slot).is_some() && self.choose(slot).is_some() {
                         best = *place;
                         break;
                     }
@@ -247,7 +247,7 @@ impl Scheduler {
     /// Looks for a phone for a job that has just begun to wait: what waits longer has found none of them to fit.
     fn seat(&mut self, job: JobId) {
         let Some(slot) = self.jobs.get(job).filter(|slot| slot.is_waiting) else { return };
-        if self.standing(slot, self.own_place(slot)).is_none() {
+        if self.standing(slot).is_none() {
             return;
         }
         if slot.record.spec.phones > 1 {
@@ -276,23 +276,17 @@ impl Scheduler {
             if self.jobs.get(job).is_some_and(|slot| slot.record.spec.phones > 1) {
                 passed.insert(job);
                 self.seat_gang(job);
-            } else if self.is_wanted_at_home(job, phone) {
-                // A phone is lent only while nobody waits whose pool it is.
-                self.serve(phone, &[]);
             } else {
                 self.grant(job, &[phone]);
             }
         }
     }
 
-    /// Whether a job would only borrow a free phone, while another waits that the phone's pool serves.
-    fn is_wanted_at_home(&self, job: JobId, phone: PhoneId) -> bool {
-        let Some(slot) = self.jobs.get(job) else { return false };
-        let (seat, lane) = (&self.phones[phone], &self.lanes.list[slot.lane]);
-        let kind = &self.kinds.list[seat.kind];
-        seat.noted.free.is_some()
-            && !lane.native.has(seat.kind)
-            && self.first_of(phone, &kind.native).is_some()
+    /// Whether a phone of a kind that fits the lane is there for it: what is only lent is left to those whose pool it
+    /// is.
+    pub(crate) fn is_open(&self, lane: &Lane, phone: PhoneId) -> bool {
+        let kind = self.phones[phone].kind;
+        lane.native.has(kind) || self.first_of(phone, &self.kinds.list[kind].native).is_none()
     }
 
     /// Lanes that some free phone fits, or one that is kept for a job of several.
@@ -360,11 +354,7 @@ impl Scheduler {
 
     fn choose_of(&self, slot: &Slot, kinds: &Bits) -> Option<PhoneId> {
         let mut best: Option<(usize, PhoneId)> = None;
-        // What is only lent is left to those whose pool it is.
-        let native = &self.lanes.list[slot.lane].native;
-        let is_open = |kind: &Kind, phone: PhoneId| {
-            native.has(self.phones[phone].kind) || self.first_of(phone, &kind.native).is_none()
-        };
+        let lane = &self.lanes.list[slot.lane];
         for kind in kinds.both(&self.kinds.with_free) {
             let kind = &self.kinds.list[kind];
             let wanted_by = kind.native.count();
@@ -372,7 +362,7 @@ impl Scheduler {
                 continue;
             }
             let mut free = kind.free.iter().map(|(_, _, phone)| *phone);
-            if let Some(phone) = free.find(|phone| self.accepts(slot, *phone) && is_open(kind, *phone)) {
+            if let Some(phone) = free.find(|phone| self.accepts(slot, *phone) && self.is_open(lane, *phone)) {
                 best = Some((wanted_by, phone));
             }
         }
@@ -395,7 +385,7 @@ impl Scheduler {
         let home = self.compares.home(slot.record.spec.compare.as_ref()?)?;
         let seat = &self.phones[home];
         let lane = &self.lanes.list[slot.lane];
-        let fits = lane.native.has(seat.kind) || lane.lent.has(seat.kind);
+        let fits = lane.fits(seat.kind);
         let waits = self.now < slot.record.submitted_at.after(self.policy.compare_wait);
         // Nobody waits for a phone that it keeps away from.
         (waits && fits && seat.noted.working && !self.avoids(slot, home)).then_some(home)
@@ -427,7 +417,7 @@ impl Scheduler {
     fn may_elsewhere(&self, slot: &Slot, holds: impl Fn(PhoneId) -> bool) -> bool {
         let wanted = usize::from(slot.record.spec.phones);
         let lane = &self.lanes.list[slot.lane];
-        let kinds = lane.native.iter().chain(lane.lent.iter()).map(|kind| &self.kinds.list[kind]);
+        let kinds = lane.kinds().map(|kind| &self.kinds.list[kind]);
         kinds
             .filter(|kind| kind.working > 0)
             .flat_map(|kind| kind.members.iter().copied())

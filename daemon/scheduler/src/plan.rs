@@ -51,7 +51,7 @@ impl Scheduler {
         let rules = self.rules_of(slot, ahead);
         let phones: Vec<_> = self.by_udid.values().filter_map(|phone| self.answer(slot, *phone)).collect();
         let mut preempts = Vec::new();
-        let may_begin = self.standing(slot, self.own_place(slot)).is_some();
+        let may_begin = self.standing(slot).is_some();
         let starts = if !may_begin {
             Vec::new()
         } else if lane.key.phones > 1 {
@@ -76,7 +76,7 @@ impl Scheduler {
     /// The work that would be made to give way.
     fn would_preempt(&self, id: JobId) -> Option<Preemption> {
         let slot = self.jobs.get(id)?;
-        if self.standing(slot, self.own_place(slot)).is_none() || slot.record.spec.phones > 1 {
+        if self.standing(slot).is_none() || slot.record.spec.phones > 1 {
             return None;
         }
         let (phone, when) = self.victim_for(id)?;

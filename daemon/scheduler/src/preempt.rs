@@ -30,8 +30,7 @@ impl Scheduler {
         let Some(slot) = self.jobs.get(job) else { return };
         // What may not begin, or is below everything, breaks nothing off; and a job of several phones gathers what comes
         // free.
-        let place = self.own_place(slot);
-        if self.standing(slot, place) != Some(place) || slot.record.spec.phones > 1 {
+        if self.standing(slot) != Some(self.own_place(slot)) || slot.record.spec.phones > 1 {
             return;
         }
         if let Some((phone, when)) = self.victim_for(job) {

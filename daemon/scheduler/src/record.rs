@@ -43,6 +43,11 @@ pub struct JobRecord {
 }
 
 impl JobRecord {
+    /// An attempt by its number.
+    pub fn attempt(&self, number: u32) -> Option<&AttemptRecord> {
+        self.attempts.get(place_of(number)?)
+    }
+
     /// Failures so far, by blame.
     pub fn failures(&self) -> BTreeMap<Blame, u32> {
         let mut failures = BTreeMap::new();
@@ -64,6 +69,11 @@ impl JobRecord {
             Some(_) | None => None,
         })
     }
+}
+
+/// Where the attempt of a number is kept.
+pub(crate) fn place_of(number: u32) -> Option<usize> {
+    usize::try_from(number).ok()?.checked_sub(1)
 }
 
 /// One attempt of a job.

@@ -197,7 +197,10 @@ impl Scheduler {
             let attempt = hold.attempt;
             let runs = self.jobs.get(attempt.job).is_some_and(|slot| {
                 running(&slot.record).any(|number| number == attempt.number)
-                    && phone_of(&slot.record, attempt.number) == Some(phone.udid())
+                    && slot
+                        .record
+                        .attempt(attempt.number)
+                        .is_some_and(|attempt| attempt.phone == *phone.udid())
             });
             if !runs {
                 return Err(RestoreError::Hold { phone: phone.udid().clone(), attempt });
@@ -205,7 +208,7 @@ impl Scheduler {
         }
         for (job, slot) in self.jobs.iter() {
             for number in running(&slot.record) {
-                let Some(udid) = phone_of(&slot.record, number) else { continue };
+                let Some(udid) = slot.record.attempt(number).map(|attempt| &attempt.phone) else { continue };
                 let attempt = AttemptId { job, number };
                 let held = self.by_udid.get(udid).and_then(|id| self.phones[*id].counting());
                 if held.is_none_or(|hold| hold.attempt != attempt) {
@@ -215,9 +218,4 @@ impl Scheduler {
         }
         Ok(())
     }
-}
-
-fn phone_of(job: &JobRecord, number: u32) -> Option<&Udid> {
-    let place = usize::try_from(number).ok()?.checked_sub(1)?;
-    job.attempts.get(place).map(|attempt| &attempt.phone)
 }

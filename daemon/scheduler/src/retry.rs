@@ -28,18 +28,17 @@ impl Scheduler {
         let (owner, usual_ms) = (slot.owner, slot.usual_ms);
         let record = Arc::make_mut(&mut slot.record);
         close(record, attempt, ended);
-        let place = usize::try_from(attempt.number).unwrap_or(0).wrapping_sub(1);
-        let held = record.attempts.get(place).map(|attempt| at.since(attempt.leased_at)).unwrap_or_default();
+        let held =
+            record.attempt(attempt.number).map(|attempt| at.since(attempt.leased_at)).unwrap_or_default();
         self.charge_end(owner, usual_ms, held);
         self.pace_of(id, &end, held);
-        let Some(record) = self.jobs.get(id).map(|slot| slot.record.clone()) else { return };
-        let still_running = running(&record).any(|other| other != attempt.number);
+        let still_running =
+            self.jobs.get(id).is_some_and(|slot| running(&slot.record).any(|other| other != attempt.number));
         if still_running && end == AttemptEnd::Passed {
             // Of a job on several phones the others have yet to end.
             self.touch_job(id);
             return;
         }
-        drop(record);
         self.end_others(attempt);
         match self.outcome(id, end) {
             Some(outcome) => self.end_job(id, outcome),
@@ -109,8 +108,7 @@ impl Scheduler {
         let (owner, usual_ms) = (slot.owner, slot.usual_ms);
         let record = Arc::make_mut(&mut slot.record);
         close(record, attempt, unreported(AttemptEnd::Revoked, now));
-        let place = usize::try_from(attempt.number).unwrap_or(0).wrapping_sub(1);
-        let Some(closed) = record.attempts.get(place) else { return };
+        let Some(closed) = record.attempt(attempt.number) else { return };
         let (udid, held) = (closed.phone.clone(), now.since(closed.leased_at));
         self.charge_end(owner, usual_ms, held);
         if let Some(phone) = self.by_udid.get(&udid).copied()
@@ -192,15 +190,10 @@ fn passed(record: &mut JobRecord) -> JobOutcome {
 
 /// The numbers of the attempts that count now.
 pub(crate) fn running(job: &JobRecord) -> impl Iterator<Item = u32> {
-    let numbers = match &job.state {
-        JobState::Running { attempt, others, .. } => {
-            std::iter::once(*attempt).chain(others.iter().map(|member| member.attempt)).collect()
-        }
-        JobState::Queued | JobState::Ended { .. } => Vec::new(),
+    let (first, others) = match &job.state {
+        JobState::Running { attempt, others, .. } => (Some(*attempt), others.as_slice()),
+        JobState::Queued | JobState::Ended { .. } => (None, [].as_slice()),
     };
-    let ended: Vec<bool> = job.attempts.iter().map(|attempt| attempt.ended.is_some()).collect();
-    numbers.into_iter().filter(move |number| {
-        let place = usize::try_from(*number).unwrap_or(0).wrapping_sub(1);
-        ended.get(place) == Some(&false)
-    })
+    let numbers = first.into_iter().chain(others.iter().map(|member| member.attempt));
+    numbers.filter(|number| job.attempt(*number).is_some_and(|attempt| attempt.ended.is_none()))
 }

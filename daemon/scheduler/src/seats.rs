@@ -9,7 +9,7 @@ use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::time::Time;
 
 use crate::fleet::{Changed, Noted, Phone, Presence, Touch};
-use crate::kinds::{KindId, KindKey, PhoneId};
+use crate::kinds::{KindId, KindKey, PhoneId, VictimKey};
 use crate::record::HoldPhase;
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
@@ -65,7 +65,6 @@ impl Scheduler {
             return;
         }
         (phone.kind, phone.noted) = (kind, noted);
-        let build = phone.record.last_build;
         let fresh = noted.free.is_some() && (old.free.is_none() || old_kind != kind);
         if fresh && !phone.is_fresh {
             phone.is_fresh = true;
@@ -79,9 +78,6 @@ impl Scheduler {
                 left.members.remove(&id);
             }
             self.kinds.list[kind].members.insert(id);
-        }
-        if let (Some(key), Some(build)) = (noted.free, build) {
-            self.free_builds.entry(build).or_default().insert(key);
         }
         self.note(id, kind, noted);
         if (old.working && !noted.working) || old_kind != kind {
@@ -152,11 +148,7 @@ impl Scheduler {
     }
 
     /// How the phone may be taken from the work on it: as work that gives way, or as one that is only lent.
-    fn victim(
-        &self,
-        phone: &Phone,
-        id: PhoneId,
-    ) -> (Option<crate::kinds::VictimKey>, Option<crate::kinds::VictimKey>) {
+    fn victim(&self, phone: &Phone, id: PhoneId) -> (Option<VictimKey>, Option<VictimKey>) {
         let Some(hold) = phone.counting() else { return (None, None) };
         let Some(job) = self.jobs.get(hold.attempt.job).map(|slot| &slot.record) else { return (None, None) };
         // Of several phones that one job holds together none is worth taking.
@@ -165,7 +157,7 @@ impl Scheduler {
         }
         let since = job.attempts.last().map_or(0, |attempt| attempt.leased_at.as_unix_ms());
         let key = (Reverse(self.ranks[job.spec.class as usize]), job.yielded, Reverse(since), id);
-        let pool = phone.pool.and_then(|pool| self.policy.pools.get(pool));
+        let pool = self.pool(phone.pool);
         let is_lent = job.spec.requirements.pool.is_none()
             && pool.is_some_and(|pool| !pool.serves.contains(&job.spec.class));
         let gives_way = self.rule(job.spec.class).preemptible;
@@ -223,8 +215,10 @@ impl Scheduler {
         kind.working += u32::from(noted.working);
         kind.busy += u32::from(noted.busy);
         self.kinds.note(kind_id);
-        if let (Some(_), Some(build)) = (noted.free, self.phones[id].record.last_build) {
-            self.phones[id].freed_build = Some(build);
+        let phone = &mut self.phones[id];
+        if let (Some(key), Some(build)) = (noted.free, phone.record.last_build) {
+            self.free_builds.entry(build).or_default().insert(key);
+            phone.freed_build = Some(build);
         }
     }
 }

@@ -31,8 +31,6 @@ pub(crate) struct Slot {
     pub(crate) summons: Option<usize>,
     /// The phone of its attempt, of the first when there are several.
     pub(crate) seat: usize,
-    /// How far its requirements have loosened.
-    pub(crate) step: u8,
     pub(crate) is_waiting: bool,
     pub(crate) is_lifted: bool,
     /// It does not take every phone of the kinds that fit its lane.
@@ -64,7 +62,6 @@ impl Scheduler {
             usual_ms,
             summons: None,
             seat: usize::MAX,
-            step: 0,
             is_waiting: false,
             is_lifted: false,
             is_picky: false,
@@ -79,12 +76,12 @@ impl Scheduler {
     }
 
     /// Where a waiting job stands now; none when its lane is shut or its owner may not begin any.
-    pub(crate) fn standing(&self, slot: &Slot, place: Place) -> Option<Place> {
+    pub(crate) fn standing(&self, slot: &Slot) -> Option<Place> {
         let lane = &self.lanes.list[slot.lane];
         if lane.shut != Shut::default() {
             return None;
         }
-        self.standing_of(self.part(slot), lane, place)
+        self.standing_of(self.part(slot), lane, self.own_place(slot))
     }
 
     /// Where a job of this part of a lane stands now.
@@ -94,8 +91,7 @@ impl Scheduler {
 
     /// Where a waiting job counts among the others: as it stands, or would if it might begin.
     pub(crate) fn counted(&self, slot: &Slot) -> Place {
-        let own = self.own_place(slot);
-        self.standing(slot, own).unwrap_or(own)
+        self.standing(slot).unwrap_or_else(|| self.own_place(slot))
     }
 
     /// Jobs of a lane that go before a place, counted up to a limit.
@@ -132,10 +128,9 @@ impl Scheduler {
         let rule = self.rule(spec.class);
         let lift_after = rule.lift_after.filter(|_| !rule.strict);
         let (key, loosens_at) = self.lane_key(&record, slot.owner, now);
-        let step = u8::try_from(key.step).unwrap_or(u8::MAX);
         let lane = self.lane(key);
         if let Some(slot) = self.jobs.get_mut(id) {
-            (slot.lane, slot.step) = (lane, step);
+            slot.lane = lane;
             (slot.is_waiting, slot.is_picky) = (true, is_picky);
             slot.is_lifted = lift_after.is_some_and(|after| after <= now.since(record.submitted_at));
         }
@@ -264,7 +259,7 @@ impl Scheduler {
         let takes = |only: &[holdfast_wire::id::Owner]| {
             only.is_empty() || owner.is_some_and(|owner| only.contains(owner))
         };
-        let pool = kind.pool.and_then(|pool| self.policy.pools.get(pool));
+        let pool = self.pool(kind.pool);
         pool.is_none_or(|pool| takes(&pool.only))
             && self.demands.iter().all(|(demand, only)| !demand.holds(&kind.facts) || takes(only))
     }
@@ -273,7 +268,7 @@ impl Scheduler {
     fn look_closer(&mut self, known: usize) {
         for id in 0..self.phones.len() {
             let phone = &self.phones[id];
-            let pool = self.policy.pool_of(&phone.record.rack, &phone.record.facts).map(|pool| &pool.name);
+            let pool = self.pool(phone.pool).map(|pool| &pool.name);
             let place = Whereabouts { facts: &phone.record.facts, rack: &phone.record.rack, pool };
             let truth = self.kinds.more_truth(&phone.truth, known, &place);
             if truth != phone.truth {
@@ -299,7 +294,7 @@ impl Scheduler {
     /// Phones that work and fit a lane.
     pub(crate) fn working(&self, id: LaneId) -> u32 {
         let lane = &self.lanes.list[id];
-        lane.native.iter().chain(lane.lent.iter()).map(|kind| self.kinds.list[kind].working).sum()
+        lane.kinds().map(|kind| self.kinds.list[kind].working).sum()
     }
 
     /// Takes a job out of its lane and puts it where it belongs now.
