@@ -6,15 +6,14 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::{Method, StatusCode};
-use holdfast_store::{Entry, Guard, Key, MemoryStore, Op, Page, Revision, Store, StoreError, Watch};
+use holdfast_store::{MemoryStore, StoreError};
 use holdfast_wire::outcome::AttemptEnd;
 use holdfast_wire::sync::{AttemptProgress, Order, SyncReply};
 use holdfastd::farm::FarmError;
 use serde_json::json;
-use support::{Agent, Daemon, News, PATIENCE, ended, hash, post_sync, ready, taken};
+use support::{Agent, Daemon, End, Mortal, News, PATIENCE, ended, hash, post_sync, ready, taken};
 
 const PHONE: &str = "00008110-000A2D8E3C41801E";
 const CRASH: &[u8] = include_bytes!("../crash/fixtures/watchdog_launch.ips");
@@ -241,59 +240,17 @@ async fn a_waiting_agent_is_answered_when_the_daemon_stops() {
     assert_eq!(answered.await.unwrap().status, StatusCode::OK);
 }
 
-/// A store that keeps what it has and takes nothing more, as on a disk that failed.
-struct Failing {
-    inner: MemoryStore,
-    works: Arc<AtomicBool>,
-}
-
-impl Store for Failing {
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.inner.revision().await
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        self.inner.get(key).await
-    }
-
-    async fn scan_prefix(
-        &self,
-        prefix: &[u8],
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
-        self.inner.scan_prefix(prefix, after, limit).await
-    }
-
-    async fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
-        self.inner.last(prefix).await
-    }
-
-    async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<Revision, StoreError> {
-        if self.works.load(Ordering::Relaxed) {
-            self.inner.commit(guards, ops).await
-        } else {
-            Err(StoreError::Stopped { reason: "the disk failed".to_owned() })
-        }
-    }
-
-    async fn watch_prefix(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
-        self.inner.watch_prefix(prefix, from).await
-    }
-}
-
 #[tokio::test]
 async fn nobody_is_told_of_what_is_not_recorded() {
     let folder = tempfile::tempdir().unwrap();
-    let works = Arc::new(AtomicBool::new(true));
-    let store = Failing { inner: MemoryStore::new(), works: works.clone() };
-    let daemon = Daemon::over(store, folder.path(), "d1").await;
+    let store = Mortal::new(Arc::new(MemoryStore::new()), usize::MAX, End::BeforeCommit);
+    let daemon = Daemon::over(store.clone(), folder.path(), "d1").await;
     let build = daemon.with_build().await;
     let mut agent = Agent::new("r1");
     agent.say(&daemon, phones(PHONE)).await;
     let orders = daemon.app.farm.orders.follow(&agent.rack).borrow().version();
     let number = daemon.app.farm.snapshot().number;
-    works.store(false, Ordering::Relaxed);
+    store.end_after(1);
     let request = json!({ "class": "custom", "build": build, "cases": ["cold-launch"] });
     let refused = daemon.post("/api/v1/jobs", &request).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{}", refused.text());

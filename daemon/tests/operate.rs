@@ -7,13 +7,12 @@ mod support;
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use holdfast_scheduler::Policy;
 use holdfast_store::codec::{Kind, Record};
-use holdfast_store::{Entry, Guard, Key, MemoryStore, Op, Page, Revision, Store, StoreError, Watch};
+use holdfast_store::{MemoryStore, Store};
 use holdfast_wire::build::{Build, BuildIdentity, Origin};
 use holdfast_wire::id::BuildHash;
 use holdfast_wire::time::Time;
@@ -22,65 +21,10 @@ use holdfastd::config::yaml::Source;
 use holdfastd::config::{FarmConfig, cases, schedules};
 use holdfastd::farm::{Ask, Farm, FarmError, Loop};
 use serde_json::{Value, json};
-use support::{Agent, Answer, Daemon, News, PATIENCE, ready};
+use support::{Agent, Answer, Daemon, End, Mortal, News, PATIENCE, ready};
 use tokio::task::JoinHandle;
 
 const PHONE: &str = "00008110-000A2D8E3C41801E";
-
-/// A store that several lives of a daemon share, and at which a life ends.
-#[derive(Clone)]
-struct Mortal {
-    kept: Arc<MemoryStore>,
-    /// Commits until the end.
-    commits_left: Arc<AtomicUsize>,
-    end: End,
-}
-
-/// Where a life ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// Before the transaction is kept.
-    BeforeCommit,
-    /// Once it is kept, before anybody knows.
-    AfterCommit,
-}
-
-impl Store for Mortal {
-    async fn revision(&self) -> Result<Revision, StoreError> {
-        self.kept.revision().await
-    }
-
-    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
-        self.kept.get(key).await
-    }
-
-    async fn scan_prefix(
-        &self,
-        prefix: &[u8],
-        after: Option<&Key>,
-        limit: usize,
-    ) -> Result<Page, StoreError> {
-        self.kept.scan_prefix(prefix, after, limit).await
-    }
-
-    async fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
-        self.kept.last(prefix).await
-    }
-
-    async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<Revision, StoreError> {
-        if self.commits_left.fetch_sub(1, Ordering::Relaxed) > 1 {
-            return self.kept.commit(guards, ops).await;
-        }
-        if self.end == End::AfterCommit {
-            self.kept.commit(guards, ops).await?;
-        }
-        Err(StoreError::Stopped { reason: "the process died".to_owned() })
-    }
-
-    async fn watch_prefix(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
-        self.kept.watch_prefix(prefix, from).await
-    }
-}
 
 /// A farm whose calendar submits a job every second.
 fn every_second(folder: &Path) -> FarmConfig {
@@ -93,7 +37,7 @@ fn every_second(folder: &Path) -> FarmConfig {
     FarmConfig { catalogue, schedules, ..FarmConfig::from(Policy::with_pools(Vec::new())) }
 }
 
-async fn live(store: Mortal, config: FarmConfig) -> (Farm, JoinHandle<Result<(), FarmError>>) {
+async fn live(store: Mortal<MemoryStore>, config: FarmConfig) -> (Farm, JoinHandle<Result<(), FarmError>>) {
     let (farm_loop, farm) = Loop::restore(store, config, Arc::new(Clock::default())).await.unwrap();
     (farm, tokio::spawn(farm_loop.run()))
 }
@@ -131,11 +75,7 @@ fn seconds(record: &Value, field: &str) -> i64 {
 async fn each_firing_submits_one_job_whatever_dies_in_between() {
     let folder = tempfile::tempdir().unwrap();
     let kept = Arc::new(MemoryStore::new());
-    let life = |commits: usize, end| Mortal {
-        kept: kept.clone(),
-        commits_left: Arc::new(AtomicUsize::new(commits)),
-        end,
-    };
+    let life = |commits, end| Mortal::new(kept.clone(), commits, end);
     // The first life only learns of the schedule and the build.
     let (farm, running) = live(life(usize::MAX, End::AfterCommit), every_second(folder.path())).await;
     let begun = seconds(&entries(&kept, "schedule").await[0], "served_until");

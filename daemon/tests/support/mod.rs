@@ -7,13 +7,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use holdfast_scheduler::policy::{Members, Policy, Pool, Quarantine, Retries};
-use holdfast_store::{MemoryStore, SledStore, Store, StoreError};
+use holdfast_store::{
+    Entry, Guard, Key, MemoryStore, Op, Page, Revision, SledStore, Store, StoreError, Watch,
+};
 use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::id::{AttemptId, BlobHash, LeaseNumber, RackId, StartId, Udid};
 use holdfast_wire::job::JobClass;
@@ -75,7 +78,8 @@ pub(crate) fn sample(name: &str) -> Vec<u8> {
     std::fs::read(folder.join(name)).unwrap()
 }
 
-fn policy() -> Policy {
+/// The rules of these tests: a crash pool and a general one.
+pub(crate) fn policy() -> Policy {
     let general = vec![JobClass::Baseline, JobClass::Custom, JobClass::Special, JobClass::Idle];
     let listed = Members::Listed {
         phones: Vec::new(),
@@ -374,4 +378,79 @@ pub(crate) fn taken(
 
 pub(crate) fn hash(bytes: &[u8]) -> BlobHash {
     BlobHash::new(*blake3::hash(bytes).as_bytes())
+}
+
+/// A store that several lives of a daemon share, and at which a life ends: from then on it takes nothing more.
+#[derive(Debug)]
+pub(crate) struct Mortal<S> {
+    kept: Arc<S>,
+    /// Commits until the end, the fatal one included; zero when it is over.
+    commits_left: Arc<AtomicUsize>,
+    end: End,
+}
+
+/// Where a life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Before the transaction is kept.
+    BeforeCommit,
+    /// Once it is kept, before anybody knows.
+    AfterCommit,
+}
+
+impl<S> Mortal<S> {
+    /// A life that ends at its commit of this number, counted from one.
+    pub(crate) fn new(kept: Arc<S>, commits: usize, end: End) -> Self {
+        Self { kept, commits_left: Arc::new(AtomicUsize::new(commits)), end }
+    }
+
+    /// The end comes at the commit of this number, counted from now.
+    pub(crate) fn end_after(&self, commits: usize) {
+        self.commits_left.store(commits, Ordering::Relaxed);
+    }
+}
+
+impl<S> Clone for Mortal<S> {
+    fn clone(&self) -> Self {
+        Self { kept: self.kept.clone(), commits_left: self.commits_left.clone(), end: self.end }
+    }
+}
+
+impl<S: Store> Store for Mortal<S> {
+    async fn revision(&self) -> Result<Revision, StoreError> {
+        self.kept.revision().await
+    }
+
+    async fn get(&self, key: &Key) -> Result<Option<Entry>, StoreError> {
+        self.kept.get(key).await
+    }
+
+    async fn scan_prefix(
+        &self,
+        prefix: &[u8],
+        after: Option<&Key>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.kept.scan_prefix(prefix, after, limit).await
+    }
+
+    async fn last(&self, prefix: &[u8]) -> Result<Option<Entry>, StoreError> {
+        self.kept.last(prefix).await
+    }
+
+    async fn commit(&self, guards: Vec<Guard>, ops: Vec<Op>) -> Result<Revision, StoreError> {
+        let less = |left: usize| left.checked_sub(1);
+        let left = self.commits_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).unwrap_or(0);
+        if left > 1 {
+            return self.kept.commit(guards, ops).await;
+        }
+        if left == 1 && self.end == End::AfterCommit {
+            self.kept.commit(guards, ops).await?;
+        }
+        Err(StoreError::Stopped { reason: "the process died".to_owned() })
+    }
+
+    async fn watch_prefix(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
+        self.kept.watch_prefix(prefix, from).await
+    }
 }
