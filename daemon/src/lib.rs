@@ -13,6 +13,7 @@ pub mod http;
 pub mod meters;
 pub mod metrics;
 pub mod orders;
+mod parts;
 pub mod reasons;
 pub mod records;
 pub mod reload;

@@ -28,6 +28,7 @@ use crate::farm::{
 };
 use crate::meters::{self, Meters, Reading};
 use crate::orders::Orders;
+use crate::parts;
 use crate::records::{self, CaseStat, LateReport, Submission};
 use crate::restore::{Restored, restore};
 use crate::retention::{self, Keeping};
@@ -89,6 +90,8 @@ type Answer = Box<dyn FnOnce() + Send>;
 /// What a turn has decided so far.
 #[derive(Default)]
 struct Turn {
+    /// When it began; none when nothing was decided in it.
+    began: Option<Time>,
     decisions: Vec<Decision>,
     ops: BTreeMap<Key, Op>,
     changes: Vec<Change>,
@@ -221,7 +224,7 @@ impl<S: Store> Loop<S> {
     }
 
     async fn turn(&mut self, waiting: &mut Vec<Ask>) -> Result<(), FarmError> {
-        let mut turn = Turn::default();
+        let mut turn = Turn { began: Some(self.clock.now()), ..Turn::default() };
         if self.wake_at.is_some_and(|at| at <= self.clock.now()) {
             self.wake_at = None;
             self.apply(&mut turn, Event::TimeReached)?;
@@ -235,17 +238,21 @@ impl<S: Store> Loop<S> {
             }
         }
         waiting.extend(left);
-        self.begin(turn).await;
-        Ok(())
+        self.begin(turn).await
     }
 
     /// Sends what a turn records on its way.
-    async fn begin(&mut self, mut turn: Turn) {
+    async fn begin(&mut self, mut turn: Turn) -> Result<(), FarmError> {
         let picture = turn.news.then(|| {
             self.picture.at = self.clock.now();
             self.picture.clone()
         });
-        let ops: Vec<Op> = std::mem::take(&mut turn.ops).into_values().collect();
+        let mut parts = parts::divide(std::mem::take(&mut turn.ops), &turn.decisions, turn.began);
+        let ops = parts.pop().unwrap_or_default();
+        // Nearly every turn is one transaction. Before the last part of a larger one, nothing else is decided.
+        for part in parts {
+            self.store.commit(Vec::new(), part).await?;
+        }
         let commit = if ops.is_empty() {
             Commit::Landed(Ok(Revision::ZERO))
         } else {
@@ -259,6 +266,7 @@ impl<S: Store> Loop<S> {
             }
         };
         self.flights.push_back(Flight { turn, picture, commit });
+        Ok(())
     }
 
     /// Carries out, shows and answers what is now durable.
@@ -304,7 +312,7 @@ impl<S: Store> Loop<S> {
                 }
             });
         }));
-        self.begin(turn).await;
+        self.begin(turn).await?;
         self.begin_sweep();
         Ok(())
     }
@@ -326,8 +334,7 @@ impl<S: Store> Loop<S> {
         let mut turn = Turn::default();
         let unnamed = found?.into_iter().filter(|(name, _)| !known.contains(name));
         unnamed.take(DECISIONS_PER_TURN_MAX).for_each(|(_, key)| turn.put(Op::delete(key)));
-        self.begin(turn).await;
-        Ok(())
+        self.begin(turn).await
     }
 
     /// Lets the brain take in a fact; what follows from it becomes part of the turn.
