@@ -84,8 +84,8 @@ pub enum Ask {
     Rules {
         /// How.
         change: RulesChange,
-        /// What an operator did, when one did it.
-        audit: Option<Deed>,
+        /// Who changes them.
+        who: Who,
         /// What changed, in words.
         answer: oneshot::Sender<Vec<String>>,
     },
@@ -93,6 +93,8 @@ pub enum Ask {
     RunSchedule {
         /// Which.
         name: ScheduleName,
+        /// Who wants it.
+        who: Who,
         /// Its job.
         answer: oneshot::Sender<Result<JobId, RunRefused>>,
     },
@@ -140,6 +142,22 @@ pub struct Deed {
     pub act: Act,
     /// Why, as he said.
     pub reason: Option<String>,
+}
+
+/// Who does something, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Who {
+    /// Who, as he named himself.
+    pub by: Option<Owner>,
+    /// Why, as he said.
+    pub reason: Option<String>,
+}
+
+impl Who {
+    pub(crate) fn did(self, act: Act) -> Deed {
+        let Self { by, reason } = self;
+        Deed { by, act, reason }
+    }
 }
 
 /// What an agent said in one request, everything parsed and every blob it names on disk.

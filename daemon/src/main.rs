@@ -9,12 +9,13 @@ use anyhow::Context;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use holdfast_store::SledStore;
+use holdfast_wire::api::ReloadAsked;
 use holdfast_wire::id::StartId;
 use holdfastd::blobs::Blobs;
 use holdfastd::clock::Clock;
 use holdfastd::config::schema::SchemaName;
 use holdfastd::config::{self, Loaded};
-use holdfastd::farm::Loop;
+use holdfastd::farm::{Loop, Who};
 use holdfastd::http::router::router;
 use holdfastd::http::state::App;
 use holdfastd::reasons::Reasons;
@@ -168,7 +169,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     // Ends with the reloader's way to the loop, or with the process. What it did is in the log.
     let reloads = tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
-            let _told = reloader.reload().await;
+            let _told = reloader.reload(ReloadAsked::Signal, Who::default()).await;
         }
     });
     tokio::select! {

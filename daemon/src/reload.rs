@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use holdfast_wire::api::Mistake;
+use holdfast_wire::api::{Mistake, ReloadAsked};
 use holdfast_wire::views::Reloaded;
 use tokio::sync::Mutex;
 
 use crate::config::{DaemonConfig, FarmConfig};
-use crate::farm::{Ask, Farm, Stopping};
+use crate::farm::{Ask, Farm, Stopping, Who};
 use crate::rules::RulesChange;
 
 /// Reads the files again, one time after the other: what was read later is in force later.
@@ -44,11 +44,11 @@ impl Reloader {
         Self { daemon: None, farm, turn: Mutex::new(()) }
     }
 
-    /// Reads the files, and puts them into force if all of them are good.
+    /// Reads the files, and puts them into force if all of them are good. Either way it is noted who wanted it.
     ///
     /// # Errors
     /// The files have mistakes, or the daemon stops.
-    pub async fn reload(&self) -> Result<Reloaded, ReloadError> {
+    pub async fn reload(&self, asked: ReloadAsked, who: Who) -> Result<Reloaded, ReloadError> {
         let _turn = self.turn.lock().await;
         let Some(daemon) = self.daemon.clone() else { return Err(ReloadError::NoFiles) };
         let read = tokio::task::spawn_blocking(move || FarmConfig::read(&daemon));
@@ -56,8 +56,8 @@ impl Reloader {
         match read {
             Ok(config) => {
                 let warnings = config.warnings.clone();
-                let change = RulesChange::Reloaded(Box::new(config));
-                let changes = self.farm.ask(|answer| Ask::Rules { change, audit: None, answer }).await?;
+                let change = RulesChange::Reloaded { config: Box::new(config), asked };
+                let changes = self.farm.ask(|answer| Ask::Rules { change, who, answer }).await?;
                 tracing::info!(changes = changes.join("; "), "reloaded the configuration");
                 for warning in &warnings {
                     tracing::warn!("{warning}");
@@ -73,8 +73,8 @@ impl Reloader {
                     .iter()
                     .map(|mistake| Mistake { place: mistake.place(), what: mistake.what.clone() })
                     .collect();
-                let change = RulesChange::Refused(mistakes.clone());
-                self.farm.ask(|answer| Ask::Rules { change, audit: None, answer }).await?;
+                let change = RulesChange::Refused { mistakes: mistakes.clone(), asked };
+                self.farm.ask(|answer| Ask::Rules { change, who, answer }).await?;
                 Err(ReloadError::Refused(mistakes))
             }
         }

@@ -8,7 +8,7 @@ use holdfast_scheduler::policy::OwnerPolicy;
 use holdfast_scheduler::{Event, Policy};
 use holdfast_store::codec::{Kind, decode, encode};
 use holdfast_store::{Entry, Key, Op, StoreError};
-use holdfast_wire::api::Mistake;
+use holdfast_wire::api::{Act, Mistake, ReloadAsked, audit_lines};
 use holdfast_wire::id::{Owner, PoolName, ScheduleName, Udid};
 use holdfast_wire::time::Time;
 use holdfast_wire::views::{OwnerLimits, RefusedReload};
@@ -35,9 +35,19 @@ pub struct Overrides {
 #[derive(Debug, Clone)]
 pub enum RulesChange {
     /// The files were read again, and are good.
-    Reloaded(Box<FarmConfig>),
+    Reloaded {
+        /// What they say.
+        config: Box<FarmConfig>,
+        /// How the daemon was told to.
+        asked: ReloadAsked,
+    },
     /// The files were read again, and are refused.
-    Refused(Vec<Mistake>),
+    Refused {
+        /// What is wrong with them.
+        mistakes: Vec<Mistake>,
+        /// How the daemon was told to.
+        asked: ReloadAsked,
+    },
     /// An operator puts a phone into a pool; none: back to the files.
     Pool {
         /// The phone.
@@ -55,8 +65,10 @@ pub enum RulesChange {
 }
 
 /// What a change leads to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Changed {
+    /// What was done, for the audit.
+    pub act: Act,
     /// To be recorded.
     pub ops: Vec<Op>,
     /// For the brain.
@@ -171,7 +183,7 @@ impl Rules {
     /// The store's, when a record cannot be formed.
     pub fn change(&mut self, now: Time, change: RulesChange) -> Result<Changed, StoreError> {
         match change {
-            RulesChange::Reloaded(config) => {
+            RulesChange::Reloaded { config, asked } => {
                 let mut words = config::difference(&self.shown.config, &config);
                 let gone = |pool: &PoolName| !config.policy.pools.iter().any(|known| known.name == *pool);
                 let homeless = self.shown.overrides.pools.iter().filter(|(_, pool)| gone(pool));
@@ -179,49 +191,50 @@ impl Rules {
                     format!("phone {phone} was put into pool {pool} by hand, and there is no such pool now: the files decide")
                 }));
                 let ops = self.adopt(*config, now)?;
-                Ok(Changed { ops, event: Some(self.event()), words })
+                let act = Act::ConfigReloaded { asked, changes: audit_lines(&words) };
+                Ok(Changed { act, ops, event: Some(self.event()), words })
             }
-            RulesChange::Refused(mistakes) => {
+            RulesChange::Refused { mistakes, asked } => {
+                let told = mistakes.iter().map(|mistake| format!("{}: {}", mistake.place, mistake.what));
+                let act = Act::ReloadRefused { asked, mistakes: audit_lines(told) };
                 self.shown.refused = Some(Arc::new(RefusedReload { at: now, mistakes }));
-                Ok(Changed::default())
+                Ok(Changed { act, ops: Vec::new(), event: None, words: Vec::new() })
             }
             RulesChange::Pool { phone, pool } => {
                 let key = key("pool", phone.as_str())?;
                 let overrides = Arc::make_mut(&mut self.shown.overrides);
-                let op = match pool {
-                    Some(pool) => {
-                        let op = Op::put(key, encode(VERSION, &pool)?);
-                        overrides.pools.insert(phone, pool);
-                        op
-                    }
-                    None => {
-                        overrides.pools.remove(&phone);
-                        Op::delete(key)
-                    }
+                let op = match &pool {
+                    Some(pool) => Op::put(key, encode(VERSION, pool)?),
+                    None => Op::delete(key),
                 };
-                Ok(self.overridden(op))
+                let before = match pool.clone() {
+                    Some(pool) => overrides.pools.insert(phone.clone(), pool),
+                    None => overrides.pools.remove(&phone),
+                };
+                Ok(self.overridden(op, Act::PoolChosen { phone, pool, before }))
             }
             RulesChange::Owner { owner, limits } => {
                 let key = key("owner", owner.as_str())?;
+                let before = Some(config::owners::limits_of(&self.shown.policy.owner(&owner)));
                 let overrides = Arc::make_mut(&mut self.shown.overrides);
-                let op = match limits {
+                let op = match &limits {
                     Some(limits) => {
-                        overrides.owners.insert(owner, config::owners::policy_of(&limits));
-                        Op::put(key, encode(VERSION, &limits)?)
+                        overrides.owners.insert(owner.clone(), config::owners::policy_of(limits));
+                        Op::put(key, encode(VERSION, limits)?)
                     }
                     None => {
                         overrides.owners.remove(&owner);
                         Op::delete(key)
                     }
                 };
-                Ok(self.overridden(op))
+                Ok(self.overridden(op, Act::LimitsChanged { owner, limits, before }))
             }
         }
     }
 
-    fn overridden(&mut self, op: Op) -> Changed {
+    fn overridden(&mut self, op: Op, act: Act) -> Changed {
         self.merge();
-        Changed { ops: vec![op], event: Some(self.event()), words: Vec::new() }
+        Changed { act, ops: vec![op], event: Some(self.event()), words: Vec::new() }
     }
 
     fn event(&self) -> Event {

@@ -24,7 +24,7 @@ use crate::changes::Changes;
 use crate::clock::Clock;
 use crate::config::FarmConfig;
 use crate::farm::{
-    AgentSpoke, Ask, Deed, Farm, FarmError, Progress, REASONS_MAX, RunRefused, Submitted, Verdict, entry,
+    AgentSpoke, Ask, Deed, Farm, FarmError, Progress, REASONS_MAX, RunRefused, Submitted, Verdict, Who, entry,
 };
 use crate::meters::{self, Meters, Reading};
 use crate::orders::Orders;
@@ -432,15 +432,12 @@ impl<S: Store> Loop<S> {
                 };
                 turn.answer(answer, kept);
             }
-            Ask::Rules { change, audit, answer } => {
-                let words = self.change_rules(turn, change)?;
-                if let Some(deed) = audit {
-                    self.note_deed(turn, deed)?;
-                }
+            Ask::Rules { change, who, answer } => {
+                let words = self.change_rules(turn, change, who)?;
                 turn.answer(answer, words);
             }
-            Ask::RunSchedule { name, answer } => {
-                let run = self.run_schedule(turn, &name)?;
+            Ask::RunSchedule { name, who, answer } => {
+                let run = self.run_schedule(turn, &name, who)?;
                 turn.answer(answer, run);
             }
             Ask::Usage { answer } => {
@@ -541,8 +538,14 @@ impl<S: Store> Loop<S> {
         Ok(())
     }
 
-    fn change_rules(&mut self, turn: &mut Turn, change: RulesChange) -> Result<Vec<String>, FarmError> {
+    fn change_rules(
+        &mut self,
+        turn: &mut Turn,
+        change: RulesChange,
+        who: Who,
+    ) -> Result<Vec<String>, FarmError> {
         let changed = self.rules.change(self.clock.now(), change)?;
+        self.note_deed(turn, who.did(changed.act))?;
         for op in changed.ops {
             turn.put(op);
         }
@@ -557,6 +560,7 @@ impl<S: Store> Loop<S> {
         &mut self,
         turn: &mut Turn,
         name: &ScheduleName,
+        who: Who,
     ) -> Result<Result<JobId, RunRefused>, FarmError> {
         let timetable = &self.rules.timetable;
         let Some(plan) = timetable.plans().iter().find(|plan| plan.name == *name) else {
@@ -566,7 +570,7 @@ impl<S: Store> Loop<S> {
             Ok(spec) => {
                 let job = self.submit_new(turn, spec)?;
                 let act = Act::ScheduleRun { schedule: name.clone(), job };
-                self.note_deed(turn, Deed { by: None, act, reason: None })?;
+                self.note_deed(turn, who.did(act))?;
                 Ok(Ok(job))
             }
             Err(problem) => Ok(Err(RunRefused::Problem(problem))),

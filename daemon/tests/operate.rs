@@ -198,6 +198,48 @@ async fn an_owners_limits_are_what_an_operator_said_last() {
 }
 
 #[tokio::test]
+async fn what_operators_change_is_noted_with_what_was_before() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::on_disk(folder.path(), "d1").await;
+    let mut agent = Agent::new("r1");
+    agent.say(&daemon, News { phones: vec![ready(PHONE, "1-1.4")], ..News::default() }).await;
+    let pool = format!("/api/v1/phones/{PHONE}/pool");
+    let limits = "/api/v1/owners/video/limits";
+    let orders = [
+        (Method::PUT, format!("{pool}?by=ada&reason=rush%20hour"), json!({ "pool": "crash" })),
+        (Method::DELETE, format!("{pool}?by=bob"), Value::Null),
+        (Method::PUT, format!("{limits}?by=ada"), json!({ "weight": 3 })),
+        (Method::DELETE, limits.to_owned(), Value::Null),
+    ];
+    for (method, path, body) in orders {
+        let done = send(&daemon, method, &path, &body).await;
+        assert_eq!(done.status, StatusCode::OK, "{path}: {}", done.text());
+    }
+    let long =
+        send(&daemon, Method::DELETE, &format!("{pool}?reason={}", "x".repeat(301)), &Value::Null).await;
+    assert_eq!(long.status, StatusCode::UNPROCESSABLE_ENTITY, "and it is not done");
+    daemon.kill().await;
+
+    let daemon = Daemon::on_disk(folder.path(), "d2").await;
+    let audit = daemon.get("/api/v1/audit").await.json();
+    let told: Vec<Value> = audit["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| json!([entry["number"], entry["by"], entry["reason"], entry["act"]]))
+        .collect();
+    let (weighty, usual) = (json!({ "weight": 3 }), json!({ "weight": 1 }));
+    let expected = [
+        json!([4, null, null, { "act": "limits_changed", "owner": "video", "limits": null, "before": weighty }]),
+        json!([3, "ada", null, { "act": "limits_changed", "owner": "video", "limits": weighty, "before": usual }]),
+        json!([2, "bob", null, { "act": "pool_chosen", "phone": PHONE, "pool": null, "before": "crash" }]),
+        json!([1, "ada", "rush hour", { "act": "pool_chosen", "phone": PHONE, "pool": "crash", "before": null }]),
+    ];
+    assert_eq!(told, expected);
+    daemon.kill().await;
+}
+
+#[tokio::test]
 async fn what_is_not_there_is_said() {
     let folder = tempfile::tempdir().unwrap();
     let daemon = Daemon::in_memory(folder.path()).await;

@@ -195,9 +195,14 @@ fn good_files_are_taken_into_force_while_the_daemon_runs() {
     std::fs::write(folder.path().join("pools.yaml"), format!("{POOLS}{more}")).unwrap();
     let warm = "name: warm\nowner: perf\nrun:\n  kind: launch\n  launches: 1\n";
     std::fs::write(folder.path().join("cases/warm.yaml"), warm).unwrap();
-    let (status, reloaded) = daemon.ask("POST", "/api/v1/config/reload");
+    let (status, reloaded) = daemon.ask("POST", "/api/v1/config/reload?by=ada&reason=new+lab");
     let changes = ["class custom: changed", "owner video: new", "batch_max: changed", "case warm: new"];
     assert_eq!((status, &reloaded["changes"]), (200, &json!(changes)));
+    let (_, audit) = daemon.ask("GET", "/api/v1/audit");
+    let told = json!([audit["items"][0]["by"], audit["items"][0]["reason"], audit["items"][0]["act"]]);
+    let act = json!({ "act": "config_reloaded", "asked": "request", "changes": changes });
+    assert_eq!(told, json!(["ada", "new lab", act]));
+    assert_eq!(audit["items"][1]["act"]["changes"], json!([]), "the first changed nothing");
     let unserved = reloaded["warnings"].as_array().unwrap();
     assert!(unserved[0].as_str().unwrap().contains("no pool serves baseline"), "{unserved:?}");
 
@@ -263,6 +268,15 @@ fn bad_files_are_refused_whole_and_what_was_in_force_stays() {
     let config = daemon.config_when(|config| !config["refused"].is_null());
     let what = config["refused"]["mistakes"][0]["what"].as_str().unwrap();
     assert!(what.starts_with("there is no pool"), "{what}");
+    let (_, audit) = daemon.ask("GET", "/api/v1/audit");
+    let acts: Vec<_> = audit["items"].as_array().unwrap().iter().map(|entry| &entry["act"]).collect();
+    let told: Vec<_> =
+        acts.iter().map(|act| (act["act"].as_str().unwrap(), act["asked"].as_str().unwrap())).collect();
+    assert_eq!(
+        told,
+        [("reload_refused", "signal"), ("config_reloaded", "signal"), ("reload_refused", "request")]
+    );
+    assert!(acts[2]["mistakes"][0].as_str().unwrap().contains("pools.yaml:6:1: rank"), "{audit}");
 }
 
 #[test]

@@ -137,6 +137,9 @@ pub enum PhoneCommand {
         /// For so many seconds; until released when left out.
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         lasts: Option<Duration>,
+        /// Who does it.
+        #[command(flatten)]
+        by: By,
     },
     /// Lets a phone work again: out of quarantine, or given back by who took it.
     Release {
@@ -186,6 +189,17 @@ pub struct By {
     pub by: Option<Owner>,
 }
 
+/// Who changes rules, and why.
+#[derive(Debug, Args)]
+pub struct Who {
+    /// Who.
+    #[command(flatten)]
+    pub by: By,
+    /// Why, for people.
+    #[arg(long)]
+    pub reason: Option<String>,
+}
+
 /// `holdfast rack …`
 #[derive(Debug, Subcommand)]
 pub enum RackCommand {
@@ -231,7 +245,7 @@ pub enum ConfigCommand {
     /// Shows what the daemon goes by now: files, classes, windows.
     Show,
     /// Has the daemon read its pools, schedules and cases again; files with a mistake change nothing.
-    Reload,
+    Reload(Who),
 }
 
 /// `holdfast store …`

@@ -98,17 +98,27 @@ impl Client {
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub async fn put<T: DeserializeOwned>(&self, path: &str, body: &impl Serialize) -> Result<T, Failure> {
-        let request = self.request(Method::PUT, path).json(body).timeout(ANSWER_TIMEOUT);
+    pub async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let request = self.request(Method::PUT, path).query(query).json(body).timeout(ANSWER_TIMEOUT);
         self.document(self.send(request).await?).await
     }
 
-    /// Takes a document away and reads the answer.
+    /// Asks for something to be done that needs no document, and reads the answer.
     ///
     /// # Errors
     /// As [`Self::get`].
-    pub async fn delete<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
-        let request = self.request(Method::DELETE, path).timeout(ANSWER_TIMEOUT);
+    pub async fn order<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<T, Failure> {
+        let request = self.request(method, path).query(query).timeout(ANSWER_TIMEOUT);
         self.document(self.send(request).await?).await
     }
 

@@ -253,13 +253,13 @@ fn operators_send_who_they_are_and_how_long() {
             serde_json::json!({ "by": "mira", "reason": "it hangs" }),
         ),
         (
-            &["pool", "set", hot, "crash"],
-            format!("PUT /api/v1/phones/{hot}/pool"),
+            &["pool", "set", hot, "crash", "--by", "mira", "--reason", "a & b"],
+            format!("PUT /api/v1/phones/{hot}/pool?by=mira&reason=a+%26+b"),
             serde_json::json!({ "pool": "crash" }),
         ),
         (
-            &["owner", "quota", "chat-team", "--running-max", "none", "--weight", "3"],
-            "PUT /api/v1/owners/chat-team/limits".to_owned(),
+            &["owner", "quota", "chat-team", "--running-max", "none", "--weight", "3", "--by", "mira"],
+            "PUT /api/v1/owners/chat-team/limits?by=mira".to_owned(),
             // The quota of minutes was not said, so it stays.
             serde_json::json!({ "weight": 3, "minutes_per_day": 600 }),
         ),
@@ -270,6 +270,20 @@ fn operators_send_who_they_are_and_how_long() {
         let last = standin.asked().pop().unwrap();
         assert_eq!(last.what, what);
         assert_eq!(serde_json::from_slice::<serde_json::Value>(&last.body).unwrap(), body, "{words:?}");
+    }
+    let orders = [
+        (&["pool", "set", hot, "--from-file"][..], format!("DELETE /api/v1/phones/{hot}/pool")),
+        (
+            &["owner", "quota", "chat-team", "--from-file"],
+            "DELETE /api/v1/owners/chat-team/limits".to_owned(),
+        ),
+        (&["schedule", "run", "nightly-memory"], "POST /api/v1/schedules/nightly-memory/run".to_owned()),
+        (&["config", "reload"], "POST /api/v1/config/reload".to_owned()),
+    ];
+    for (words, what) in orders {
+        let words = [words, &["--by", "mira", "--reason", "new"]].concat();
+        assert_eq!(standin.run(&words).code, 0, "{words:?}");
+        assert_eq!(standin.asked().pop().unwrap().what, format!("{what}?by=mira&reason=new"));
     }
     let mut command = support::program(
         env!("CARGO_BIN_EXE_holdfast").as_ref(),

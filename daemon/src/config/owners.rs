@@ -106,6 +106,15 @@ pub(crate) fn policy_of(limits: &OwnerLimits) -> OwnerPolicy {
     }
 }
 
+/// Limits as people say them.
+pub(crate) fn limits_of(policy: &OwnerPolicy) -> OwnerLimits {
+    OwnerLimits {
+        weight: policy.weight,
+        running_max: policy.running_max,
+        minutes_per_day: policy.minutes_per_day,
+    }
+}
+
 /// The demands as configured, and their mistakes.
 pub(super) fn demands(source: &Source, raw: Vec<RawDemand>, mistakes: &mut Vec<Mistake>) -> Vec<Demand> {
     for (place, demand) in raw.iter().enumerate() {

@@ -3,12 +3,13 @@
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use holdfast_wire::api::Problem;
+use holdfast_wire::api::{Problem, ReloadAsked};
 use holdfast_wire::time::Time;
 use holdfast_wire::views::{ClassView, ConfigView, Reloaded, WindowView};
 
-use super::problem::Refusal;
+use super::problem::{Query, Refusal};
 use super::state::App;
+use super::who::Asking;
 use crate::reload::ReloadError;
 use crate::rules::Shown;
 
@@ -50,10 +51,10 @@ fn view(rules: &Shown, now: Time) -> ConfigView {
 }
 
 /// Reads pools, cases and schedules again. A bad set of files is refused whole, with every mistake in it.
-#[utoipa::path(post, path = "/api/v1/config/reload", tag = "config",
+#[utoipa::path(post, path = "/api/v1/config/reload", tag = "config", params(Asking),
     responses((status = 200, body = Reloaded), (status = 409, body = Problem), (status = 422, body = Problem)))]
-pub async fn reload(State(app): State<App>) -> Result<Json<Reloaded>, Refusal> {
-    app.reloader.reload().await.map(Json).map_err(|error| {
+pub async fn reload(State(app): State<App>, Query(asking): Query<Asking>) -> Result<Json<Reloaded>, Refusal> {
+    app.reloader.reload(ReloadAsked::Request, asking.who()?).await.map(Json).map_err(|error| {
         let detail = error.to_string();
         match error {
             ReloadError::Refused(mistakes) => {

@@ -32,3 +32,4 @@ pub mod racks;
 pub mod router;
 pub mod schedules;
 pub mod state;
+pub mod who;

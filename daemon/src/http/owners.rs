@@ -10,10 +10,11 @@ use holdfast_wire::job::JobState;
 use holdfast_wire::views::{LimitsFrom, OwnerLimits, OwnerView};
 
 use super::agents::off_the_runtime;
-use super::problem::{Body, Path, Refusal};
+use super::problem::{Body, Path, Query, Refusal};
 use super::state::App;
+use super::who::Asking;
 use crate::config::owners::limit_mistakes;
-use crate::farm::{Ask, Stopping};
+use crate::farm::{Ask, Stopping, Who};
 use crate::rules::RulesChange;
 
 /// Milliseconds of a minute.
@@ -26,32 +27,43 @@ pub async fn list(State(app): State<App>) -> Result<Json<Page<OwnerView>>, Refus
 }
 
 /// Says an owner's share and limits, whatever the pools file says, until somebody takes it back.
-#[utoipa::path(put, path = "/api/v1/owners/{owner}/limits", tag = "owners", params(("owner" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/owners/{owner}/limits", tag = "owners", params(("owner" = String, Path), Asking),
     request_body = OwnerLimits,
     responses((status = 200, body = OwnerView), (status = 422, body = Problem)))]
 pub async fn limit(
     State(app): State<App>,
     Path(owner): Path<Owner>,
+    Query(asking): Query<Asking>,
     body: Body<OwnerLimits>,
 ) -> Result<Json<OwnerView>, Refusal> {
+    let who = asking.who()?;
     let mistakes = limit_mistakes(&body.value);
     if !mistakes.is_empty() {
         let told = mistakes.into_iter().map(|(field, what)| Mistake { place: field.to_owned(), what });
         return Err(Refusal::mistakes(told.collect()));
     }
-    change(&app, owner, Some(body.value)).await
+    change(&app, owner, Some(body.value), who).await
 }
 
 /// Lets the pools file decide again.
-#[utoipa::path(delete, path = "/api/v1/owners/{owner}/limits", tag = "owners", params(("owner" = String, Path)),
-    responses((status = 200, body = OwnerView)))]
-pub async fn go_back(State(app): State<App>, Path(owner): Path<Owner>) -> Result<Json<OwnerView>, Refusal> {
-    change(&app, owner, None).await
+#[utoipa::path(delete, path = "/api/v1/owners/{owner}/limits", tag = "owners", params(("owner" = String, Path), Asking),
+    responses((status = 200, body = OwnerView), (status = 422, body = Problem)))]
+pub async fn go_back(
+    State(app): State<App>,
+    Path(owner): Path<Owner>,
+    Query(asking): Query<Asking>,
+) -> Result<Json<OwnerView>, Refusal> {
+    change(&app, owner, None, asking.who()?).await
 }
 
-async fn change(app: &App, owner: Owner, limits: Option<OwnerLimits>) -> Result<Json<OwnerView>, Refusal> {
+async fn change(
+    app: &App,
+    owner: Owner,
+    limits: Option<OwnerLimits>,
+    who: Who,
+) -> Result<Json<OwnerView>, Refusal> {
     let change = RulesChange::Owner { owner: owner.clone(), limits };
-    app.farm.ask(|answer| Ask::Rules { change, audit: None, answer }).await?;
+    app.farm.ask(|answer| Ask::Rules { change, who, answer }).await?;
     let known = views(app).await?.into_iter().find(|view| view.owner.as_ref() == Some(&owner));
     let rules = app.farm.snapshot().rules.clone();
     Ok(Json(known.unwrap_or_else(|| {

@@ -162,7 +162,7 @@ pub async fn force_release(
     tell(&app, udid.clone(), vec![Event::LeaseRevoked { phone: udid, reason }], deed).await
 }
 
-fn check_reason(reason: &str) -> Result<(), Refusal> {
+pub(crate) fn check_reason(reason: &str) -> Result<(), Refusal> {
     if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
         return Err(Refusal::mistake("reason", format!("say why in 1 to {REASON_BYTES_MAX} bytes")));
     }

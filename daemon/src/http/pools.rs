@@ -10,9 +10,10 @@ use holdfast_wire::id::{PoolName, Udid};
 use holdfast_wire::views::{PoolChoice, PoolChoiceView, PoolView, PooledPhone};
 
 use super::phones::unknown;
-use super::problem::{Body, Path, Refusal};
+use super::problem::{Body, Path, Query, Refusal};
 use super::state::App;
-use crate::farm::Ask;
+use super::who::Asking;
+use crate::farm::{Ask, Who};
 use crate::rules::RulesChange;
 
 /// Lists pools in the order in which they take phones, each with its phones by rack and slot; the list is whole.
@@ -41,14 +42,16 @@ pub async fn list(State(app): State<App>) -> Json<Page<PoolView>> {
 }
 
 /// Puts a phone into a pool, whatever the pools file says, until somebody takes it back. What it runs goes on.
-#[utoipa::path(put, path = "/api/v1/phones/{udid}/pool", tag = "pools", params(("udid" = String, Path)),
+#[utoipa::path(put, path = "/api/v1/phones/{udid}/pool", tag = "pools", params(("udid" = String, Path), Asking),
     request_body = PoolChoice,
     responses((status = 200, body = PoolChoiceView), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub async fn choose(
     State(app): State<App>,
     Path(udid): Path<Udid>,
+    Query(asking): Query<Asking>,
     body: Body<PoolChoice>,
 ) -> Result<Json<PoolChoiceView>, Refusal> {
+    let who = asking.who()?;
     let pool = body.value.pool;
     let pools = &app.farm.snapshot().rules.policy.pools;
     if !pools.iter().any(|known| known.name == pool) {
@@ -58,23 +61,29 @@ pub async fn choose(
             format!("there is no pool {pool}; there are: {}", known.join(", ")),
         ));
     }
-    put(&app, udid, Some(pool)).await
+    put(&app, udid, Some(pool), who).await
 }
 
 /// Lets the pools file decide again.
-#[utoipa::path(delete, path = "/api/v1/phones/{udid}/pool", tag = "pools", params(("udid" = String, Path)),
+#[utoipa::path(delete, path = "/api/v1/phones/{udid}/pool", tag = "pools", params(("udid" = String, Path), Asking),
     responses((status = 200, body = PoolChoiceView), (status = 404, body = Problem)))]
 pub async fn go_back(
     State(app): State<App>,
     Path(udid): Path<Udid>,
+    Query(asking): Query<Asking>,
 ) -> Result<Json<PoolChoiceView>, Refusal> {
-    put(&app, udid, None).await
+    put(&app, udid, None, asking.who()?).await
 }
 
-async fn put(app: &App, udid: Udid, pool: Option<PoolName>) -> Result<Json<PoolChoiceView>, Refusal> {
+async fn put(
+    app: &App,
+    udid: Udid,
+    pool: Option<PoolName>,
+    who: Who,
+) -> Result<Json<PoolChoiceView>, Refusal> {
     let phone = app.farm.snapshot().phone(&udid).ok_or_else(|| unknown(&udid))?;
     let change = RulesChange::Pool { phone: udid, pool };
-    app.farm.ask(|answer| Ask::Rules { change, audit: None, answer }).await?;
+    app.farm.ask(|answer| Ask::Rules { change, who, answer }).await?;
     let rules = app.farm.snapshot().rules.clone();
     Ok(Json(view(&rules.policy, &phone)))
 }

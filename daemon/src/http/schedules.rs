@@ -9,8 +9,9 @@ use holdfast_wire::id::ScheduleName;
 use holdfast_wire::time::Time;
 use holdfast_wire::views::{ScheduleRun, ScheduleView};
 
-use super::problem::{Path, Refusal};
+use super::problem::{Path, Query, Refusal};
 use super::state::App;
+use super::who::Asking;
 use crate::config::load::FIRINGS_SHOWN;
 use crate::config::schedules::Plan;
 use crate::farm::{Ask, RunRefused};
@@ -49,14 +50,15 @@ fn view(rules: &Shown, plan: &Plan, now: Time) -> ScheduleView {
 }
 
 /// Submits the job of a schedule now. The calendar goes on as before.
-#[utoipa::path(post, path = "/api/v1/schedules/{name}/run", tag = "schedules", params(("name" = String, Path)),
+#[utoipa::path(post, path = "/api/v1/schedules/{name}/run", tag = "schedules", params(("name" = String, Path), Asking),
     responses((status = 201, body = ScheduleRun), (status = 404, body = Problem), (status = 409, body = Problem)))]
 pub async fn run(
     State(app): State<App>,
     Path(schedule): Path<ScheduleName>,
+    Query(asking): Query<Asking>,
 ) -> Result<(StatusCode, Json<ScheduleRun>), Refusal> {
-    let name = schedule.clone();
-    let run = app.farm.ask(|answer| Ask::RunSchedule { name, answer }).await?;
+    let (name, who) = (schedule.clone(), asking.who()?);
+    let run = app.farm.ask(|answer| Ask::RunSchedule { name, who, answer }).await?;
     match run {
         Ok(job) => Ok((StatusCode::CREATED, Json(ScheduleRun { schedule, job }))),
         Err(RunRefused::Unknown) => Err(Refusal::not_found(

@@ -15,7 +15,7 @@ use crate::time::Time;
 mod audit;
 mod waiting;
 
-pub use audit::{Act, AuditEntry};
+pub use audit::{Act, AuditEntry, ReloadAsked, lines as audit_lines};
 pub use waiting::{
     ClassQueue, Eta, Explanation, JobEta, Obstacle, PhoneAnswer, Plan, PlanAnswer, Preemption, QueueView,
     QueuedJob, Rule, RuleAnswer,

@@ -1,6 +1,8 @@
 //! What operators read and change beside jobs and phones: pools, schedules, owners, the configuration in force. Lists
 //! are in [`Page`](crate::api::Page)s; all of them are whole.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::api::Mistake;
@@ -156,6 +158,15 @@ pub struct OwnerLimits {
     /// Phone-minutes of one UTC day, from 1; no limit when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minutes_per_day: Option<u32>,
+}
+
+impl fmt::Display for OwnerLimits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { weight, running_max, minutes_per_day } = self;
+        write!(f, "weight {weight}")?;
+        running_max.map_or(Ok(()), |most| write!(f, ", {most} running"))?;
+        minutes_per_day.map_or(Ok(()), |most| write!(f, ", {most} minutes a day"))
+    }
 }
 
 fn one() -> u32 {

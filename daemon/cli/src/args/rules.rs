@@ -3,7 +3,7 @@
 use clap::{ArgGroup, Args, Subcommand};
 use holdfast_wire::id::{Owner, PoolName, ScheduleName, Udid};
 
-use super::{ClassArg, Paging};
+use super::{ClassArg, Paging, Who};
 
 /// `holdfast queue`
 #[derive(Debug, Args)]
@@ -35,6 +35,9 @@ pub enum PoolCommand {
         /// Back to the pool that the pools file says.
         #[arg(long)]
         from_file: bool,
+        /// Who does it, and why.
+        #[command(flatten)]
+        who: Who,
     },
 }
 
@@ -52,6 +55,9 @@ pub enum ScheduleCommand {
     Run {
         /// Its name.
         name: ScheduleName,
+        /// Who wants it, and why.
+        #[command(flatten)]
+        who: Who,
     },
 }
 
@@ -84,6 +90,9 @@ pub enum OwnerCommand {
         /// Back to what the pools file says.
         #[arg(long, conflicts_with_all = ["weight", "running_max", "minutes_per_day"])]
         from_file: bool,
+        /// Who does it, and why.
+        #[command(flatten)]
+        who: Who,
     },
 }
 

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::views::{ConfigView, Reloaded};
+use reqwest::Method;
 use serde::Serialize;
-use serde_json::json;
 
 use super::programs::check_config;
-use super::{Context, stdout_failed};
+use super::{Context, asking, stdout_failed};
 use crate::args::ConfigCommand;
 use crate::exit::{Exit, Failure};
 use crate::output::{ago, ahead, now, printable, span, table};
@@ -31,8 +31,9 @@ pub(super) async fn run(context: &Context, command: ConfigCommand) -> Result<Exi
             let config: ConfigView = context.client.get("/api/v1/config", &[]).await?;
             context.show(&config, show)
         }
-        ConfigCommand::Reload => {
-            let reloaded: Reloaded = context.client.post("/api/v1/config/reload", &json!({}), &[]).await?;
+        ConfigCommand::Reload(who) => {
+            let reloaded: Reloaded =
+                context.client.order(Method::POST, "/api/v1/config/reload", &asking(who)).await?;
             context.show(&reloaded, reload)
         }
     }

@@ -91,6 +91,12 @@ pub(crate) fn paging(paging: &crate::args::Paging) -> Vec<(&'static str, String)
     query
 }
 
+/// The query that says who changes something, and why.
+pub(crate) fn asking(who: crate::args::Who) -> Vec<(&'static str, String)> {
+    let by = who.by.by.map(|by| ("by", by.to_string()));
+    by.into_iter().chain(who.reason.map(|reason| ("reason", reason))).collect()
+}
+
 /// The line below a page that is not the last.
 pub(crate) fn more(next_cursor: Option<&String>) -> String {
     next_cursor.map_or_else(String::new, |cursor| format!("\n(there is more: --cursor {cursor})"))

@@ -3,8 +3,9 @@
 use holdfast_wire::api::Page;
 use holdfast_wire::id::Owner;
 use holdfast_wire::views::{LimitsFrom, OwnerLimits, OwnerView};
+use reqwest::Method;
 
-use super::Context;
+use super::{Context, asking};
 use crate::args::OwnerCommand;
 use crate::exit::{Exit, Failure};
 use crate::output::table;
@@ -15,11 +16,12 @@ pub(super) async fn run(context: &Context, command: OwnerCommand) -> Result<Exit
             let page: Page<OwnerView> = owners(context).await?;
             context.show(&page, list)
         }
-        OwnerCommand::Quota { owner, from_file: true, .. } => {
-            let view: OwnerView = context.client.delete(&limits_path(&owner)).await?;
+        OwnerCommand::Quota { owner, from_file: true, who, .. } => {
+            let path = limits_path(&owner);
+            let view: OwnerView = context.client.order(Method::DELETE, &path, &asking(who)).await?;
             context.show(&view, one)
         }
-        OwnerCommand::Quota { owner, weight, running_max, minutes_per_day, from_file: false } => {
+        OwnerCommand::Quota { owner, weight, running_max, minutes_per_day, from_file: false, who } => {
             // What is put is the whole: what was not said stays as it is.
             let before =
                 owners(context).await?.items.into_iter().find(|view| view.owner.as_ref() == Some(&owner));
@@ -36,7 +38,8 @@ pub(super) async fn run(context: &Context, command: OwnerCommand) -> Result<Exit
                 running_max: running_max.map_or(before.running_max, |limit| limit.0),
                 minutes_per_day: minutes_per_day.map_or(before.minutes_per_day, |limit| limit.0),
             };
-            let view: OwnerView = context.client.put(&limits_path(&owner), &limits).await?;
+            let path = limits_path(&owner);
+            let view: OwnerView = context.client.put(&path, &asking(who), &limits).await?;
             context.show(&view, one)
         }
     }

@@ -19,11 +19,11 @@ pub(super) async fn run(context: &Context, command: PhoneCommand) -> Result<Exit
             let phone: PhoneView = context.client.get(&format!("/api/v1/phones/{udid}"), &[]).await?;
             context.show(&phone, describe)
         }
-        PhoneCommand::Quarantine { udid, reason, lasts } => {
+        PhoneCommand::Quarantine { udid, reason, lasts, by } => {
             let until = lasts.map(|lasts| now().after(lasts));
             let path = format!("/api/v1/phones/{udid}/quarantine");
-            let phone: PhoneView =
-                context.client.post(&path, &json!({ "reason": reason, "until": until }), &[]).await?;
+            let body = json!({ "reason": reason, "until": until, "by": by.by });
+            let phone: PhoneView = context.client.post(&path, &body, &[]).await?;
             context.show(&phone, describe)
         }
         PhoneCommand::Release { udid, by } => {

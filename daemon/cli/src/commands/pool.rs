@@ -4,8 +4,9 @@ use holdfast_wire::api::Page;
 use holdfast_wire::id::Owner;
 use holdfast_wire::job::JobClass;
 use holdfast_wire::views::{PoolChoice, PoolChoiceView, PoolView};
+use reqwest::Method;
 
-use super::Context;
+use super::{Context, asking};
 use crate::args::PoolCommand;
 use crate::exit::{Exit, Failure};
 use crate::output::{fields, table};
@@ -16,11 +17,11 @@ pub(super) async fn run(context: &Context, command: PoolCommand) -> Result<Exit,
             let page: Page<PoolView> = context.client.page("/api/v1/pools", &[]).await?;
             context.show(&page, list)
         }
-        PoolCommand::Set { udid, pool, from_file: _ } => {
+        PoolCommand::Set { udid, pool, from_file: _, who } => {
             let path = format!("/api/v1/phones/{udid}/pool");
             let choice: PoolChoiceView = match pool {
-                Some(pool) => context.client.put(&path, &PoolChoice { pool }).await?,
-                None => context.client.delete(&path).await?,
+                Some(pool) => context.client.put(&path, &asking(who), &PoolChoice { pool }).await?,
+                None => context.client.order(Method::DELETE, &path, &asking(who)).await?,
             };
             context.show(&choice, chosen)
         }

@@ -3,9 +3,9 @@
 use holdfast_wire::api::Page;
 use holdfast_wire::id::ScheduleName;
 use holdfast_wire::views::{ScheduleRun, ScheduleView};
-use serde_json::json;
+use reqwest::Method;
 
-use super::Context;
+use super::{Context, asking};
 use crate::args::ScheduleCommand;
 use crate::exit::{Exit, Failure};
 use crate::output::{ago, ahead, now, table};
@@ -26,9 +26,9 @@ pub(super) async fn run(context: &Context, command: ScheduleCommand) -> Result<E
             }
             context.show(&page, next)
         }
-        ScheduleCommand::Run { name } => {
+        ScheduleCommand::Run { name, who } => {
             let path = format!("/api/v1/schedules/{name}/run");
-            let run: ScheduleRun = context.client.post(&path, &json!({}), &[]).await?;
+            let run: ScheduleRun = context.client.order(Method::POST, &path, &asking(who)).await?;
             context.show(&run, |run| {
                 format!(
                     "{} is submitted by {}\nfollow it: holdfast job watch {}",

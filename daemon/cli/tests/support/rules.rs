@@ -3,14 +3,14 @@
 
 use holdfast_wire::api::{
     Act, AuditEntry, ClassQueue, Eta, Explanation, JobEta, JobView, Mistake, Obstacle, PhoneAnswer, Plan,
-    PlanAnswer, Preemption, QueueView, QueuedJob, Rule, RuleAnswer,
+    PlanAnswer, Preemption, QueueView, QueuedJob, ReloadAsked, Rule, RuleAnswer,
 };
 use holdfast_wire::id::{JobId, Owner};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::views::{
-    ClassView, ConfigFile, ConfigView, LimitsFrom, OwnerView, PoolChoiceView, PoolView, PooledPhone,
-    RefusedReload, Reloaded, ScheduleRun, ScheduleView, WindowView,
+    ClassView, ConfigFile, ConfigView, LimitsFrom, OwnerLimits, OwnerView, PoolChoiceView, PoolView,
+    PooledPhone, RefusedReload, Reloaded, ScheduleRun, ScheduleView, WindowView,
 };
 
 use super::StandIn;
@@ -270,8 +270,41 @@ impl Farm {
             reason: reason.map(str::to_owned),
         };
         let revoked = Act::LeaseRevoked { phone: phone(), attempt: Some("J17.1".parse().unwrap()) };
+        let crash = || Some("crash".parse().unwrap());
+        let owner = || "chat-team".parse().unwrap();
+        let limits = OwnerLimits { weight: 2, running_max: Some(8), minutes_per_day: Some(600) };
+        let none = OwnerLimits { weight: 1, running_max: None, minutes_per_day: None };
+        let changes = vec!["schedule hourly is new".to_owned(), "class idle: lifted never".to_owned()];
+        let mistakes = vec!["pools.yaml:12:7: pools[1].serves: there is no class idel".to_owned()];
+        let ran = Act::ScheduleRun { schedule: "nightly-memory".parse().unwrap(), job: JobId(19) };
+        let (request, signal) = (ReloadAsked::Request, ReloadAsked::Signal);
         vec![
-            entry(4, 5, None, Act::ConfigReloaded, None),
+            entry(12, 5, Some("mira"), Act::ReloadRefused { asked: request, mistakes }, Some("new lab")),
+            entry(11, 5, None, Act::ConfigReloaded { asked: signal, changes }, None),
+            entry(10, 5, None, Act::ConfigReloaded { asked: request, changes: vec![] }, None),
+            entry(9, 5, Some("mira"), ran, Some("the night was cut short")),
+            entry(
+                8,
+                5,
+                Some("mira"),
+                Act::LimitsChanged { owner: owner(), limits: None, before: Some(limits) },
+                None,
+            ),
+            entry(
+                7,
+                5,
+                Some("mira"),
+                Act::LimitsChanged { owner: owner(), limits: Some(limits), before: Some(none) },
+                None,
+            ),
+            entry(6, 5, Some("mira"), Act::PoolChosen { phone: phone(), pool: None, before: crash() }, None),
+            entry(
+                5,
+                5,
+                Some("mira"),
+                Act::PoolChosen { phone: phone(), pool: crash(), before: None },
+                Some("rush"),
+            ),
             entry(3, 10, Some("mira"), Act::PhoneReleased { phone: phone() }, None),
             entry(2, 90, Some("mira"), revoked, Some("it hangs")),
             entry(
