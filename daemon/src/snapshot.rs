@@ -12,7 +12,7 @@ use holdfast_scheduler::record::Ended;
 use holdfast_scheduler::{AttemptRecord, Decision, JobRecord, PhoneStatus, Place, RackStatus, Scheduler};
 use holdfast_wire::api::{AttemptView, CrashView, JobView, PhoneView, ProgressView, RackView};
 use holdfast_wire::build::Build;
-use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, CrashId, JobId, RackId, Slot, Udid};
+use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, CrashId, JobId, Owner, RackId, Slot, Udid};
 use holdfast_wire::job::{JobClass, JobOutcome, JobState};
 use holdfast_wire::outcome::CaseResult;
 use holdfast_wire::phone::PhoneState;
@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub running: OrdSet<JobId>,
     /// Jobs that wait, by class.
     waiting: BTreeMap<JobClass, Waiting>,
+    /// How many jobs of each owner wait and run; owners without any are not here.
+    pub by_owner: OrdMap<Option<Owner>, JobCounts>,
     /// The newest jobs that have ended, newest first.
     pub ended: OrdSet<EndedKey>,
     /// Jobs that answer for others with the same content, by its hash.
@@ -84,6 +86,26 @@ impl Deref for Shown {
     }
 }
 
+/// How many jobs of an owner are not over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct JobCounts {
+    /// That wait.
+    pub waiting: usize,
+    /// That run.
+    pub running: usize,
+}
+
+impl JobCounts {
+    /// The count of a state; none of one that is over.
+    fn of(&mut self, state: &JobState) -> Option<&mut usize> {
+        match state {
+            JobState::Queued => Some(&mut self.waiting),
+            JobState::Running { .. } => Some(&mut self.running),
+            JobState::Ended { .. } => None,
+        }
+    }
+}
+
 /// The waiting jobs of a class.
 #[derive(Debug, Clone, Default)]
 pub struct Waiting {
@@ -96,9 +118,11 @@ pub struct Waiting {
 impl Snapshot {
     /// Takes over a job and its place in the queue.
     pub fn put_job(&mut self, record: Arc<JobRecord>, place: Option<Place>) {
-        if let Some(before) = self.jobs.get(&record.id).cloned() {
-            self.withdraw(&before);
+        let before = self.jobs.get(&record.id).cloned();
+        if let Some(before) = &before {
+            self.withdraw(before);
         }
+        self.count(&record.spec.owner, before.as_ref().map(|before| &before.state), &record.state);
         match &record.state {
             JobState::Queued => {}
             JobState::Running { .. } => {
@@ -122,6 +146,25 @@ impl Snapshot {
         while self.ended.len() > ENDED_MAX {
             let Some((_, oldest)) = self.ended.get_max().copied() else { break };
             self.forget_job(oldest);
+        }
+    }
+
+    /// Counts a job where it stands, and no longer where it stood.
+    fn count(&mut self, owner: &Option<Owner>, before: Option<&JobState>, after: &JobState) {
+        if before.is_some_and(|before| std::mem::discriminant(before) == std::mem::discriminant(after)) {
+            return;
+        }
+        let mut counts = self.by_owner.get(owner).copied().unwrap_or_default();
+        if let Some(count) = before.and_then(|before| counts.of(before)) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(count) = counts.of(after) {
+            *count += 1;
+        }
+        if counts == JobCounts::default() {
+            self.by_owner.remove(owner);
+        } else {
+            self.by_owner.insert(owner.clone(), counts);
         }
     }
 
@@ -379,8 +422,62 @@ pub fn merged<T: Ord + Copy>(
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 mod tests {
     use super::*;
+
+    fn record(id: u64, owner: Option<&str>, state: JobState) -> Arc<JobRecord> {
+        let spec = serde_json::from_value(serde_json::json!({
+            "class": "idle", "cases": [], "requirements": {}, "priority": 0, "owner": owner, "start_by": null,
+            "build": { "hash": "00".repeat(32), "size_bytes": 1, "bundle_id": "a", "executable": "A", "version": "1",
+                "build_number": "1", "uuids": [], "minimum_os": null }
+        }));
+        Arc::new(JobRecord {
+            id: JobId(id),
+            spec: spec.unwrap(),
+            submitted_at: Time::default(),
+            state,
+            attempts: Vec::new(),
+            cases_done: 0,
+            failure: None,
+            yielded: 0,
+        })
+    }
+
+    #[test]
+    fn owners_are_counted_as_a_walk_over_all_jobs_would() {
+        let running: JobState = serde_json::from_value(serde_json::json!({
+            "state": "running", "attempt": 1, "phone": "P1"
+        }))
+        .unwrap();
+        let states = [
+            JobState::Queued,
+            running,
+            JobState::Ended { outcome: JobOutcome::Passed, at: Time::from_unix_ms(1) },
+        ];
+        let owners = [None, Some("ada"), Some("bob")];
+        let mut picture = Snapshot::default();
+        let mut expected: BTreeMap<u64, usize> = BTreeMap::new();
+        for step in 0..600_usize {
+            // Every state follows every other one, and itself.
+            let (id, state) = ((step * 7 % 30) as u64, (step / 30 * (step % 5 + 1)) % states.len());
+            let owner = owners[id as usize % owners.len()];
+            picture.put_job(record(id, owner, states[state].clone()), None);
+            expected.insert(id, state);
+            for (place, owner) in owners.iter().enumerate() {
+                let of = |state| {
+                    let jobs = expected
+                        .iter()
+                        .filter(|(id, is)| **id as usize % owners.len() == place && **is == state);
+                    jobs.count()
+                };
+                let owner: Option<Owner> = owner.map(|owner| owner.parse().unwrap());
+                let counted = picture.by_owner.get(&owner).copied();
+                let walked = JobCounts { waiting: of(0), running: of(1) };
+                assert_eq!(counted, (walked != JobCounts::default()).then_some(walked), "{step}: {owner:?}");
+            }
+        }
+    }
 
     #[test]
     fn sorted_runs_are_one_sorted_run() {

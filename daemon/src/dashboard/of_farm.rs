@@ -57,7 +57,7 @@ impl Pictures for App {
     async fn queue(&self) -> Result<QueuePage, Unreadable> {
         let asked = crate::http::queue::view(self, &JobClass::ALL).await;
         let queue = asked.map_err(|stopping| Unreadable(Box::new(stopping)))?;
-        let owners = crate::http::owners::at_work(self).await;
+        let owners = crate::http::owners::views(self).await;
         let owners = owners.map_err(|stopping| Unreadable(Box::new(stopping)))?;
         let snapshot = self.farm.snapshot();
         let since = Time::from_unix_ms(queue.at.as_unix_ms() - i64::from(HOURS_BACK) * 3_600_000);

@@ -71,7 +71,7 @@ pub struct QueuePage {
     pub phones: Vec<PhoneView>,
     /// What phones ran in the last [hours](super::queue_page::HOURS_BACK), what runs now included, in any order.
     pub spans: Vec<Span>,
-    /// Owners that run something or have limits, with what they use; what waits is not counted.
+    /// Owners that have jobs or limits, with what they use.
     pub owners: Vec<OwnerView>,
 }
 

@@ -1,21 +1,20 @@
 //! Owners: list with what they use, and the limits that an operator says beside the files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::Json;
 use axum::extract::State;
 use holdfast_wire::api::{Mistake, Page, Problem};
 use holdfast_wire::id::Owner;
-use holdfast_wire::job::JobState;
 use holdfast_wire::views::{LimitsFrom, OwnerLimits, OwnerView};
 
-use super::agents::off_the_runtime;
 use super::problem::{Body, Path, Query, Refusal};
 use super::state::App;
 use super::who::Asking;
 use crate::config::owners::limit_mistakes;
 use crate::farm::{Ask, Stopping, Who};
-use crate::rules::RulesChange;
+use crate::rules::{RulesChange, Shown};
+use crate::snapshot::JobCounts;
 
 /// Milliseconds of a minute.
 const MINUTE_MS: u64 = 60_000;
@@ -66,96 +65,43 @@ async fn change(
     app.farm.ask(|answer| Ask::Rules { change, who, answer }).await?;
     let known = views(app).await?.into_iter().find(|view| view.owner.as_ref() == Some(&owner));
     let rules = app.farm.snapshot().rules.clone();
-    Ok(Json(known.unwrap_or_else(|| {
-        let (limits, from) = limits_of(&rules, Some(&owner));
-        OwnerView {
-            owner: Some(owner),
-            weight: limits.weight,
-            running_max: limits.running_max,
-            minutes_per_day: limits.minutes_per_day,
-            limits_from: from,
-            minutes_used_today: limits.minutes_per_day.map(|_| 0),
-            over_quota: false,
-            running: 0,
-            waiting: 0,
-        }
-    })))
+    Ok(Json(known.unwrap_or_else(|| view(&rules, Some(owner), JobCounts::default(), 0))))
 }
 
-#[derive(Default)]
-struct Use {
-    running: usize,
-    waiting: usize,
-    used_ms: Option<u64>,
-}
-
-async fn views(app: &App) -> Result<Vec<OwnerView>, Refusal> {
-    let used = app.farm.ask(|answer| Ask::Usage { answer }).await?;
+/// Owners that have limits or jobs, with what they use.
+pub(crate) async fn views(app: &App) -> Result<Vec<OwnerView>, Stopping> {
+    let used: BTreeMap<Owner, u64> =
+        app.farm.ask(|answer| Ask::Usage { answer }).await?.into_iter().collect();
     let snapshot = app.farm.snapshot();
-    // Every job is looked at: a walk that other requests should not wait for.
-    off_the_runtime(move || {
-        let mut uses: BTreeMap<Option<Owner>, Use> = BTreeMap::new();
-        for job in snapshot.jobs.values() {
-            match &job.state {
-                JobState::Queued => uses.entry(job.spec.owner.clone()).or_default().waiting += 1,
-                JobState::Running { .. } => uses.entry(job.spec.owner.clone()).or_default().running += 1,
-                JobState::Ended { .. } => {}
-            }
-        }
-        Ok(of_uses(&snapshot.rules, uses, used))
-    })
-    .await
-}
-
-/// Owners that run something or have limits, with what they use; what waits is not counted, which takes a walk over all
-/// jobs.
-pub(crate) async fn at_work(app: &App) -> Result<Vec<OwnerView>, Stopping> {
-    let used = app.farm.ask(|answer| Ask::Usage { answer }).await?;
-    let snapshot = app.farm.snapshot();
-    let mut uses: BTreeMap<Option<Owner>, Use> = BTreeMap::new();
-    for job in snapshot.running.iter().filter_map(|id| snapshot.jobs.get(id)) {
-        uses.entry(job.spec.owner.clone()).or_default().running += 1;
-    }
-    Ok(of_uses(&snapshot.rules, uses, used))
-}
-
-fn of_uses(
-    rules: &crate::rules::Shown,
-    mut uses: BTreeMap<Option<Owner>, Use>,
-    used: Vec<(Owner, u64)>,
-) -> Vec<OwnerView> {
-    for owner in rules.policy.owners.keys() {
-        uses.entry(Some(owner.clone())).or_default();
-    }
-    for (owner, used_ms) in used {
-        uses.entry(Some(owner)).or_default().used_ms = Some(used_ms);
-    }
-    let views = uses.into_iter().map(|(owner, usage)| {
-        let (limits, limits_from) = limits_of(rules, owner.as_ref());
-        let used_ms = limits.minutes_per_day.map(|_| usage.used_ms.unwrap_or(0));
-        let minutes_used = used_ms.map(|ms| ms / MINUTE_MS);
-        OwnerView {
-            owner,
-            weight: limits.weight,
-            running_max: limits.running_max,
-            minutes_per_day: limits.minutes_per_day,
-            limits_from,
-            minutes_used_today: minutes_used,
-            over_quota: limits
-                .minutes_per_day
-                .zip(minutes_used)
-                .is_some_and(|(most, used)| used >= u64::from(most)),
-            running: usage.running,
-            waiting: usage.waiting,
-        }
+    let rules = &snapshot.rules;
+    let known = rules.policy.owners.keys().chain(used.keys()).map(|owner| Some(owner.clone()));
+    let known: BTreeSet<Option<Owner>> = snapshot.by_owner.keys().cloned().chain(known).collect();
+    let views = known.into_iter().map(|owner| {
+        let counts = snapshot.by_owner.get(&owner).copied().unwrap_or_default();
+        let used_ms = owner.as_ref().and_then(|owner| used.get(owner)).copied();
+        view(rules, owner, counts, used_ms.unwrap_or(0))
     });
-    views.collect()
+    Ok(views.collect())
 }
 
-fn limits_of(
-    rules: &crate::rules::Shown,
-    owner: Option<&Owner>,
-) -> (holdfast_scheduler::policy::OwnerPolicy, LimitsFrom) {
+fn view(rules: &Shown, owner: Option<Owner>, counts: JobCounts, used_ms: u64) -> OwnerView {
+    let (limits, limits_from) = limits_of(rules, owner.as_ref());
+    let minutes_used = limits.minutes_per_day.map(|_| used_ms / MINUTE_MS);
+    let quota = limits.minutes_per_day.zip(minutes_used);
+    OwnerView {
+        owner,
+        weight: limits.weight,
+        running_max: limits.running_max,
+        minutes_per_day: limits.minutes_per_day,
+        limits_from,
+        minutes_used_today: minutes_used,
+        over_quota: quota.is_some_and(|(most, used)| used >= u64::from(most)),
+        running: counts.running,
+        waiting: counts.waiting,
+    }
+}
+
+fn limits_of(rules: &Shown, owner: Option<&Owner>) -> (holdfast_scheduler::policy::OwnerPolicy, LimitsFrom) {
     let Some(owner) = owner else { return (rules.policy.default_owner, LimitsFrom::Default) };
     let from = if rules.overrides.owners.contains_key(owner) {
         LimitsFrom::Hand
