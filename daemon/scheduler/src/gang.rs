@@ -1,6 +1,7 @@
 //! Jobs that need several phones at once. Phones that come free are kept for the first such job in the order of
 //! service until it has enough; a job that goes before it may still take them. There is one order for all jobs, so no
-//! two of them can wait for each other.
+//! two of them can wait for each other. A job that may not begin, or whose owner has used up its quota, keeps nothing: the
+//! latter begins when enough phones are free that nobody else wants.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,8 +9,13 @@ use holdfast_wire::id::JobId;
 
 use crate::fleet::Touch;
 use crate::kinds::PhoneId;
+use crate::lanes::Lane;
+use crate::place::Place;
 use crate::scheduler::Scheduler;
 use crate::waiting::Slot;
+
+/// Waiting jobs of one owner that has used up its quota that are looked at for what is left over.
+const BEYOND_LOOKS: usize = 32;
 
 /// The phones that are kept for each job.
 pub(crate) type Gangs = BTreeMap<JobId, BTreeSet<PhoneId>>;
@@ -36,12 +42,16 @@ impl Scheduler {
             let missing = wanted - seats.len();
             seats.extend(self.gathered_behind(slot, place).into_iter().take(missing));
         }
+        let keeps = self.keeps(slot);
         if seats.len() == wanted {
             self.ungather(job);
             for phone in &seats {
                 self.take_from_gang(*phone);
             }
             self.grant(job, &seats);
+            return;
+        }
+        if !keeps {
             return;
         }
         for phone in seats {
@@ -56,7 +66,7 @@ impl Scheduler {
     }
 
     /// Phones kept for jobs that go behind this one and that it could use.
-    fn gathered_behind(&self, slot: &Slot, place: crate::place::Place) -> Vec<PhoneId> {
+    fn gathered_behind(&self, slot: &Slot, place: Place) -> Vec<PhoneId> {
         let lane = &self.lanes.list[slot.lane];
         let behind = self.gangs.iter().filter(|(job, _)| {
             self.jobs.get(**job).is_some_and(|other| {
@@ -82,17 +92,61 @@ impl Scheduler {
         self.gathered_behind(slot, place).into_iter().find(|phone| self.is_open(lane, *phone))
     }
 
-    /// A job of several phones that may not begin, as its owner runs too much, its window is shut or fewer phones work
-    /// than it needs, keeps none.
-    pub(crate) fn ungather_barred(&mut self) {
-        let barred = |job: &&JobId| {
-            let slot = self.jobs.get(**job);
-            slot.is_none_or(|slot| self.standing(slot).is_none())
-        };
-        let barred: Vec<JobId> = self.gangs.keys().filter(barred).copied().collect();
-        for job in barred {
-            self.ungather(job);
+    /// Whether phones are kept for a job of several: not when it may not begin, as its owner runs too much, its window is
+    /// shut or fewer phones work than it needs, nor when its owner has used up its quota.
+    fn keeps(&self, slot: &Slot) -> bool {
+        self.standing(slot) == Some(self.own_place(slot))
+    }
+
+    /// A job of several phones for which none are kept any longer lets go of those that are. Says whether one did.
+    pub(crate) fn ungather_barred(&mut self) -> bool {
+        if self.gangs.is_empty() {
+            return false;
         }
+        let barred = |job: &&JobId| self.jobs.get(**job).is_none_or(|slot| !self.keeps(slot));
+        let barred: Vec<JobId> = self.gangs.keys().filter(barred).copied().collect();
+        for job in &barred {
+            self.ungather(*job);
+        }
+        !barred.is_empty()
+    }
+
+    /// Jobs of several phones for which none are kept, as their owner has used up its quota: each begins if enough are
+    /// free. Whatever goes before them has been served.
+    pub(crate) fn seat_gangs_beyond_quota(&mut self) {
+        if self.gang_lanes.is_empty() || self.kinds.with_free.is_empty() {
+            return;
+        }
+        let mut beyond: Vec<Place> = Vec::new();
+        for lane in self.gang_lanes.iter().filter(|lane| self.lanes.live.has(**lane)) {
+            let lane = &self.lanes.list[*lane];
+            for (part, jobs) in lane.parts.iter().filter(|(part, _)| part.is_some()) {
+                let standing = jobs
+                    .iter()
+                    .take(BEYOND_LOOKS)
+                    .map(|place| (place, self.standing_of(*part, lane, *place)));
+                beyond.extend(
+                    standing.filter_map(|(place, standing)| standing.filter(|standing| standing != place)),
+                );
+            }
+        }
+        beyond.sort_unstable();
+        for place in beyond {
+            if self.jobs.get(place.job()).is_some_and(|slot| self.standing(slot).is_some()) {
+                self.seat_gang(place.job());
+            }
+        }
+    }
+
+    /// Whether a job of several phones does something with one that comes free: keeps it, or begins at once with others.
+    pub(crate) fn uses_one(&self, lane: &Lane, slot: &Slot) -> bool {
+        if self.keeps(slot) {
+            return true;
+        }
+        let wanted = usize::from(lane.key.phones);
+        let kinds = lane.native.both(&self.kinds.with_free).map(|kind| &self.kinds.list[kind]);
+        let free = kinds.flat_map(|kind| kind.free.iter()).filter(|(_, _, phone)| self.accepts(slot, *phone));
+        free.take(wanted).count() == wanted
     }
 
     /// Nothing is kept for the job any longer.

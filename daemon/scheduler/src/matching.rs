@@ -66,8 +66,14 @@ impl Scheduler {
                 }
                 self.seat_all(&mut jobs);
             }
+            self.seat_gangs_beyond_quota();
             for owner in owners {
-                self.let_through(owner);
+                // What a job of several phones has let go of goes to whoever is first, not to this owner.
+                if self.ungather_barred() || !self.turn.phones.is_empty() {
+                    self.turn.owners.push(owner);
+                } else {
+                    self.let_through(owner);
+                }
             }
             for job in jobs {
                 self.summon(job);
@@ -83,7 +89,7 @@ impl Scheduler {
         !self.kinds.with_free.is_empty() || !self.gangs.is_empty()
     }
 
-    fn seat_all(&mut self, jobs: &mut [JobId]) {
+    fn seat_all(&mut self, jobs: &mut Vec<JobId>) {
         if jobs.len() > 1 {
             // Who is beyond its quota stands behind all others here, whatever its place in the queue.
             let standing = |job: &JobId| {
@@ -94,11 +100,16 @@ impl Scheduler {
         }
         let mut left = usize::MAX;
         loop {
-            for job in jobs.iter() {
+            for at in 0..jobs.len() {
                 if !self.has_free() {
                     return;
                 }
-                self.seat(*job);
+                self.seat(jobs[at]);
+                if self.ungather_barred() {
+                    // What it has let go of goes to whoever is first, not to the first of these.
+                    self.turn.jobs.append(jobs);
+                    return;
+                }
             }
             // Whoever leaves a phone of its own pool makes it free to be lent.
             let waiting = jobs.iter().filter(|job| self.jobs.get(**job).is_some_and(|slot| slot.is_waiting));
@@ -112,11 +123,10 @@ impl Scheduler {
 
     /// An owner that was at its limit may begin another job, on a free phone or on one that lesser work gives up.
     fn let_through(&mut self, owner: OwnerId) {
-        while let Some(job) = self.first_of_owner(owner) {
+        let mut passed: BTreeSet<JobId> = BTreeSet::new();
+        while let Some(job) = self.first_of_owner(owner, &passed) {
+            passed.insert(job);
             self.seat(job);
-            if self.jobs.get(job).is_some_and(|slot| slot.is_waiting) {
-                break;
-            }
         }
         if self.kinds.with_victims.is_empty() {
             return;
@@ -128,14 +138,16 @@ impl Scheduler {
         }
     }
 
-    /// The first job of an owner for which a phone is free.
-    fn first_of_owner(&self, owner: OwnerId) -> Option<JobId> {
+    /// The first job of an owner for which a phone is free, of those that have not been passed over.
+    fn first_of_owner(&self, owner: OwnerId, passed: &BTreeSet<JobId>) -> Option<JobId> {
         if !self.gangs.is_empty() {
             // Phones that are kept for a job which goes behind count too, and are not noted as free.
             let mut first = self.shares.list[owner].waiting.iter().take(OWNER_LOOKS);
             let seated = first.find(|place| {
-                let slot = self.jobs.get(place.job());
-                slot.is_some_and(|slot| self.standing(slot).is_some() && self.choose(slot).is_some())
+                !passed.contains(&place.job()) && {
+                    let slot = self.jobs.get(place.job());
+                    slot.is_some_and(|slot| self.standing(slot).is_some() && self.choose(slot).is_some())
+                }
             });
             return seated.map(|place| place.job());
         }
@@ -147,6 +159,9 @@ impl Scheduler {
                 let limit = best;
                 let jobs = lane.parts.get(&Some(owner)).into_iter().flatten();
                 for place in jobs.take_while(|place| **place < limit) {
+                    if passed.contains(&place.job()) {
+                        continue;
+                    }
                     let Some(slot) = self.jobs.get(place.job()) else { continue };
                     if self.standing(slot).is_some() && self.choose(slot).is_some() {
                         best = *place;
@@ -199,6 +214,21 @@ impl Scheduler {
     /// The first job of a lane that takes this phone: where it stands, and its place.
     fn first_taker(&self, lane: LaneId, phone: PhoneId) -> Option<(Place, Place)> {
         let lane = &self.lanes.list[lane];
+        if lane.key.phones > 1 {
+            let takes = |place: &&Place| {
+                let slot = self.jobs.get(place.job());
+                slot.is_some_and(|slot| self.accepts(slot, phone) && self.uses_one(lane, slot))
+            };
+            let firsts = lane.parts.iter().filter_map(|(part, jobs)| {
+                let first = jobs.first()?;
+                // Nothing is kept for those beyond their owner's quota: either the first few of them begin, or none.
+                let is_within = self.standing_of(*part, lane, *first)? == *first;
+                let looks = if is_within { usize::MAX } else { OWNER_LOOKS };
+                let place = jobs.iter().take(looks).find(takes)?;
+                Some((self.standing_of(*part, lane, *place)?, *place))
+            });
+            return firsts.min();
+        }
         if lane.picky == 0 {
             let firsts = lane.firsts.iter();
             return firsts
@@ -279,6 +309,7 @@ impl Scheduler {
             } else {
                 self.grant(job, &[phone]);
             }
+            self.ungather_barred();
         }
     }
 

@@ -41,10 +41,8 @@ struct Trial {
 impl Trial {
     fn new(rules: &Rules, phones: &[(usize, usize, bool)]) -> Self {
         let policy = policy_of(rules);
-        // What is kept for a job of several phones stays so when its owner falls behind others: too fine for this matcher,
-        // and so is what of it may be borrowed.
-        let is_plain = policy.pools.iter().all(|pool| pool.lends.is_empty());
-        let has_gangs = is_plain && policy.owners.values().all(|owner| owner.minutes_per_day.is_none());
+        // What of the phones kept for a job of several may be borrowed is too fine for this matcher.
+        let has_gangs = policy.pools.iter().all(|pool| pool.lends.is_empty());
         let world = World::under(policy);
         let (phones_seen, heard_at) = (BTreeMap::new(), BTreeMap::new());
         let mut trial = Self { world, matcher: Matcher::default(), phones: phones_seen, heard_at, has_gangs };
@@ -193,7 +191,11 @@ impl Trial {
                 let udid = named(*phone);
                 // One that runs something stays where it is until that is over.
                 if self.world.phones[&udid].hold.is_none() {
+                    let was = self.phones[&udid].report.readiness.clone();
+                    self.phones.get_mut(&udid).unwrap().report.readiness = Readiness::Offline;
+                    self.tell_of(&udid);
                     let seen = self.phones.get_mut(&udid).unwrap();
+                    seen.report.readiness = was;
                     seen.rack = RACKS[usize::from(seen.rack.as_str() == RACKS[0])].parse().unwrap();
                     self.tell_of(&udid);
                 }

@@ -55,6 +55,9 @@ type Rank = (bool, u8);
 /// The order of service: bucket, rank, priority, deadline, share, age.
 type Order = (u8, u8, i64, i64, u64, JobId);
 
+/// The bucket of jobs whose owner has used up its quota: the last.
+const BEYOND_QUOTA: u8 = 3;
+
 /// What a phone is to a job.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Fit {
@@ -260,10 +263,14 @@ impl<'a> Match<'a> {
         let is_sure = |udid: &&Udid| !self.perhaps.contains(*udid);
         let sure = fitting.iter().filter(is_sure).count();
         if sure < phones || is_bound {
-            // What there is is kept for a job of several phones.
+            // What there is is kept for a job of several phones, unless its owner has used up its quota.
+            if self.order(id).0 == BEYOND_QUOTA {
+                return Ok(());
+            }
             // One whose owner may run out of room within the turn may yet let go of it.
             let owner = job.spec.owner.as_ref().map(|owner| self.farm.policy.owner(owner));
-            let is_firm = owner.is_none_or(|rule| rule.running_max.is_none());
+            let is_firm =
+                owner.is_none_or(|rule| rule.running_max.is_none() && rule.minutes_per_day.is_none());
             if phones > 1 && sure == fitting.len() && !is_bound && is_firm {
                 self.free.retain(|udid| !fitting.contains(udid));
             } else if phones > 1 {
@@ -326,7 +333,7 @@ impl<'a> Match<'a> {
         let bucket = match (class.strict, self.is_beyond_quota(job), lifted) {
             (_, false, true) => (1, 0),
             (true, _, _) => (0, class.rank),
-            (false, true, _) => (3, 0),
+            (false, true, _) => (BEYOND_QUOTA, 0),
             (false, false, false) => (2, class.rank),
         };
         (bucket.0, bucket.1, key.0, key.1, key.2, key.3)

@@ -183,3 +183,49 @@ fn its_members_are_told_of_each_other_and_cancelling_frees_them_all() {
          B runs J2.1 by lease 2",
     );
 }
+
+#[test]
+fn nothing_is_kept_for_it_once_its_owner_has_used_up_its_quota() {
+    check(
+        "rule owner chat minutes 3
+         phone A on r1
+         phone B on r1
+         sync r1
+         submit custom
+         submit custom owner chat
+         submit custom phones 2 owner chat
+         end J1.1 on A lease 1 passed
+         submit idle
+         keep r1 200 B:1 J2.1
+         end J2.1 on B lease 1 passed
+         submit custom
+         submit idle
+         end J4.1 on A lease 2 passed
+         end J6.1 on A lease 3 passed
+         end J5.1 on B lease 2 passed",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2.1 on B
+         B runs J2.1 by lease 1
+         J3 queued
+         J1 passed
+         A rests after 1
+         J4 queued
+         J2 passed
+         J4.1 on A
+         A runs J4.1 by lease 2
+         B rests after 1
+         J5.1 on B
+         B runs J5.1 by lease 2
+         J6 queued
+         J4 passed
+         J6.1 on A
+         A runs J6.1 by lease 3
+         J6 passed
+         A rests after 3
+         J5 passed
+         J3.1 on A, B
+         A runs J3.1 by lease 4
+         B runs J3.2 by lease 3",
+    );
+}

@@ -5,7 +5,7 @@ use holdfast_scheduler::Scheduler;
 use super::Sight;
 use crate::broken::{Verdict, holds};
 use crate::fit::{Fit, demanded};
-use crate::laws::sight::Waiting;
+use crate::laws::sight::{BEYOND_QUOTA, Waiting};
 
 /// A job is given only phones that fit it, by rules and facts as they are at that moment.
 pub(super) fn what_is_given_fits(sight: &Sight<'_>) -> Verdict {
@@ -85,8 +85,9 @@ pub(super) fn who_goes_first_is_served_first(sight: &Sight<'_>) -> Verdict {
 }
 
 /// No phone is free while a job waits that it fits and that may begin; excepted are phones that are kept for a job on
-/// several phones, from jobs that do not go before that one there, and phones that the job itself does not take: it waits for
-/// that of its comparison, or failed there and may run elsewhere.
+/// several phones (one that may begin, and whose owner has not used up its quota), from jobs that do not go before that one
+/// there, and phones that the job itself does not take: it waits for that of its comparison, or failed there and may run
+/// elsewhere.
 pub(super) fn no_phone_idles_while_a_job_fits(sight: &Sight<'_>) -> Verdict {
     const LAW: &str = "no_phone_idles_while_a_job_fits";
     let free: Vec<_> = sight.phones.iter().filter(|phone| phone.is_free).collect();
@@ -108,10 +109,10 @@ pub(super) fn no_phone_idles_while_a_job_fits(sight: &Sight<'_>) -> Verdict {
                 let goes_before = match (wanted, sight.fit(waiting.job, waiting.term, phone)) {
                     (Fit::No, _) => false,
                     (Fit::Native, Fit::Lent) => true,
-                    // It keeps them also when its owner's quota has been used up since.
-                    _ => sight.urgency(gang.job, false) <= waiting.urgency,
+                    _ => gang.urgency <= waiting.urgency,
                 };
-                gang.job.spec.phones > 1 && gang.job.id != waiting.job.id && gang.may_begin && goes_before
+                let keeps = gang.job.spec.phones > 1 && gang.may_begin && gang.urgency.0 != BEYOND_QUOTA;
+                keeps && gang.job.id != waiting.job.id && goes_before
             })
         };
         // What is only lent is left to those whose pool it is, also while it is kept for one of them.
