@@ -127,6 +127,8 @@ impl Groups {
                 Decision::SaveJob(job) => groups.add_job(job, began),
                 Decision::SavePhone(phone) => drop(groups.phone(&phone.facts.udid)),
                 Decision::SaveOwner(_)
+                | Decision::SaveCompare(_)
+                | Decision::ForgetCompare(_)
                 | Decision::KeepLateReport { .. }
                 | Decision::Order { .. }
                 | Decision::JobMoved(_)

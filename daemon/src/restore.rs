@@ -64,6 +64,9 @@ pub(crate) async fn restore<S: Store>(
     for entry in all(store, records::OWNER).await? {
         kept.push(Record::Owner(records::read_owner(&entry)?));
     }
+    for entry in all(store, records::COMPARE).await? {
+        kept.push(Record::Compare(records::read_compare(&entry)?));
+    }
     kept.extend(phones.into_iter().map(Record::Phone));
     kept.extend(live.into_iter().map(Record::Job));
     for entry in all(store, records::BUILD).await? {
@@ -110,7 +113,7 @@ pub(crate) async fn restore<S: Store>(
 fn live_job(record: &Record) -> Option<JobId> {
     match record {
         Record::Job(job) => Some(job.id),
-        Record::Phone(_) | Record::Owner(_) => None,
+        Record::Phone(_) | Record::Owner(_) | Record::Compare(_) => None,
     }
 }
 

@@ -245,6 +245,8 @@ impl Snapshot {
                 Decision::PhoneChanged(udid) => self.look_at_phone(brain, udid),
                 Decision::RackChanged(id) => self.look_at_rack(brain, id),
                 Decision::SaveOwner(_)
+                | Decision::SaveCompare(_)
+                | Decision::ForgetCompare(_)
                 | Decision::KeepLateReport { .. }
                 | Decision::Order { .. }
                 | Decision::WakeAt(_) => {}

@@ -349,6 +349,8 @@ impl<S: Store> Loop<S> {
                 Decision::SaveJob(job) => self.record_job(turn, job)?,
                 Decision::SavePhone(phone) => self.record_phone(turn, phone)?,
                 Decision::SaveOwner(used) => turn.put(records::put_owner(used)?),
+                Decision::SaveCompare(compare) => turn.put(records::put_compare(compare)?),
+                Decision::ForgetCompare(name) => turn.put(Op::delete(records::compare_key(name)?)),
                 Decision::KeepLateReport { attempt, report } => {
                     turn.put(records::put_late_report(&LateReport { attempt: *attempt, report: *report })?);
                 }
@@ -670,6 +672,8 @@ impl<S: Store> Loop<S> {
                 Decision::SaveJob(_)
                 | Decision::SavePhone(_)
                 | Decision::SaveOwner(_)
+                | Decision::SaveCompare(_)
+                | Decision::ForgetCompare(_)
                 | Decision::KeepLateReport { .. }
                 | Decision::JobMoved(_)
                 | Decision::PhoneChanged(_)

@@ -24,11 +24,16 @@ struct Comparison {
 }
 
 impl Compares {
-    pub(crate) fn wait(&mut self, name: &CompareName, job: JobId) {
+    /// A job of the comparison begins to wait. Gives the comparisons that are forgotten for it.
+    pub(crate) fn wait(&mut self, name: &CompareName, job: JobId) -> Vec<CompareName> {
+        let mut forgotten = Vec::new();
         if self.0.len() >= REMEMBERED_MAX && !self.0.contains_key(name) {
+            let idle = self.0.iter().filter(|(_, comparison)| comparison.waiting.is_empty());
+            forgotten = idle.map(|(name, _)| name.clone()).collect();
             self.0.retain(|_, comparison| !comparison.waiting.is_empty());
         }
         self.0.entry(name.clone()).or_default().waiting.insert(job);
+        forgotten
     }
 
     pub(crate) fn leave(&mut self, name: &CompareName, job: JobId) {
@@ -37,10 +42,12 @@ impl Compares {
         }
     }
 
-    /// A job of the comparison begins on a phone: the others follow it there.
-    pub(crate) fn begin(&mut self, name: &CompareName, phone: PhoneId, build: BuildHash) {
+    /// A job of the comparison begins on a phone: the others follow it there. Says whether that is news.
+    pub(crate) fn begin(&mut self, name: &CompareName, phone: PhoneId, build: BuildHash) -> bool {
         let comparison = self.0.entry(name.clone()).or_default();
+        let before = (comparison.home, comparison.last_build);
         (comparison.home, comparison.last_build) = (Some(phone), Some(build));
+        before != (comparison.home, comparison.last_build)
     }
 
     /// Where jobs of the comparison run.

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use holdfast_wire::id::{AttemptId, BlobHash, JobId, RackId, Udid};
+use holdfast_wire::id::{AttemptId, BlobHash, CompareName, JobId, RackId, Udid};
 use holdfast_wire::sync::PhoneOrder;
 use holdfast_wire::time::Time;
 
-use crate::record::{JobRecord, OwnerRecord, PhoneRecord};
+use crate::record::{CompareRecord, JobRecord, OwnerRecord, PhoneRecord};
 
 /// An order.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,10 @@ pub enum Decision {
     SavePhone(Arc<PhoneRecord>),
     /// Record what this owner has used.
     SaveOwner(Arc<OwnerRecord>),
+    /// Record where this comparison runs.
+    SaveCompare(Arc<CompareRecord>),
+    /// Forget where this comparison ran.
+    ForgetCompare(CompareName),
     /// Keep the report of an attempt that had already been given up; it decides nothing.
     KeepLateReport {
         /// Whose report.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use holdfast_wire::id::{AttemptId, BlobHash, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::{JobOutcome, JobSpec, JobState};
 use holdfast_wire::outcome::{AttemptEnd, Blame, StepName};
-use holdfast_wire::phone::{PhoneReport, Readiness};
+use holdfast_wire::phone::PhoneReport;
 use holdfast_wire::sync::{HeldLease, IdlePhone};
 use holdfast_wire::time::Time;
 
@@ -114,32 +114,15 @@ impl Scheduler {
             self.changed(id, Touch::Recorded);
             return;
         };
-        let phone = &mut self.phones[id];
-        let before = phone.rack;
-        let mut moved = false;
-        if before != number {
-            // The rack that a phone has left says so for ever; only the one that has it now counts.
-            if report.readiness == Readiness::Offline {
-                return;
-            }
-            match phone.record.hold.as_ref().map(|hold| hold.phase) {
-                // The old rack has yet to say how its attempt ended.
-                Some(HoldPhase::Active { .. } | HoldPhase::Yielding { .. }) => {
-                    phone.elsewhere = Some(Box::new((rack.clone(), report)));
-                    return;
-                }
-                // A phone is on one bus only, so the old rack can have nothing running on it.
-                Some(HoldPhase::Releasing) => phone.record.hold = None,
-                None => {}
-            }
-            self.move_phone(id, before, number);
-            moved = true;
+        if self.phones[id].rack != number {
+            return self.claimed(id, number, report);
         }
         let same = *self.phones[id].record.facts == report.facts;
         let changed = self.phones[id].report(rack, number, report, now);
-        if !same || moved {
+        if !same {
             self.look_at(id, changed);
         }
+        self.follow(id);
         self.changed(id, if changed == Changed::Lasting { Touch::Recorded } else { Touch::Shown });
     }
 
@@ -191,6 +174,7 @@ impl Scheduler {
             for phone in self.racks[number].phones.clone() {
                 self.changed(phone, Touch::Shown);
             }
+            self.weigh_claims();
         }
         if !self.racks[number].releasing.is_empty() {
             let is_held = |phone: &usize| held.iter().any(|lease| lease.phone == *self.phones[*phone].udid());
@@ -239,6 +223,7 @@ impl Scheduler {
             self.changed(phone, Touch::Shown);
             self.give_up(phone, &format!("rack {id} fell silent"));
         }
+        self.weigh_claims();
     }
 
     fn phone_released(&mut self, udid: &Udid) {

@@ -8,6 +8,7 @@ use holdfast_wire::phone::{PhoneFacts, PhoneReport, PhoneState, Readiness};
 use holdfast_wire::time::Time;
 
 use crate::bits::Bits;
+use crate::claims::Claims;
 use crate::kinds::{FreeKey, KindId, PhoneId, VictimKey};
 use crate::policy::Pool;
 use crate::record::{Hold, HoldPhase, PhoneRecord, Quarantined};
@@ -27,8 +28,8 @@ pub(crate) struct Phone {
     pub(crate) since: Time,
     /// When the last attempt on it ended: the phone that has rested longest is taken first.
     pub(crate) last_used: Time,
-    /// What another rack said of it while this one still had the lease: taken up when the lease is over.
-    pub(crate) elsewhere: Option<Box<(RackId, PhoneReport)>>,
+    /// What other racks say that have it too.
+    pub(crate) claims: Claims,
     /// Which of the facts that were ever asked about hold.
     pub(crate) truth: Bits,
     pub(crate) kind: KindId,
@@ -88,7 +89,7 @@ impl Phone {
             reason: "its rack has not been heard since the daemon started".to_owned(),
             since: now,
             last_used: Time::default(),
-            elsewhere: None,
+            claims: Claims::new(),
             truth: Bits::default(),
             kind: 0,
             is_member: false,
@@ -222,6 +223,9 @@ impl Scheduler {
         if let Some(Quarantined { reason, until, .. }) = &phone.record.quarantine {
             return (PhoneState::Quarantined { until: *until }, reason.clone());
         }
+        if let Some(reason) = self.dispute(phone) {
+            return (PhoneState::Preparing, reason);
+        }
         let state = match readiness {
             Readiness::Ready => PhoneState::Ready,
             Readiness::Preparing => PhoneState::Preparing,
@@ -287,6 +291,7 @@ impl Scheduler {
             && phone.record.quarantine.is_none()
             && phone.record.taken.is_none()
             && self.racks[phone.rack].presence == Presence::Heard
+            && (phone.claims.is_empty() || !self.is_disputed(phone))
     }
 }
 

@@ -11,9 +11,9 @@ use holdfast_wire::sync::{Order, PhoneOrder, Work};
 use holdfast_wire::time::Time;
 
 use crate::decision::Decision;
-use crate::fleet::{Changed, Touch};
+use crate::fleet::Touch;
 use crate::kinds::PhoneId;
-use crate::record::{AttemptRecord, Ended, Hold, HoldPhase, JobRecord, PhoneRecord, place_of};
+use crate::record::{AttemptRecord, CompareRecord, Ended, Hold, HoldPhase, JobRecord, PhoneRecord, place_of};
 use crate::scheduler::Scheduler;
 
 impl Scheduler {
@@ -64,7 +64,10 @@ impl Scheduler {
                 // Others of the comparison have another phone to wait for.
                 self.turn.recheck = true;
             }
-            self.compares.begin(&name, *phone, build);
+            if self.compares.begin(&name, *phone, build) {
+                let record = CompareRecord { name, phone: self.phones[*phone].udid().clone(), build };
+                self.turn.out.push(Decision::SaveCompare(Arc::new(record)));
+            }
         }
         self.shares.serve(self.ranks[class as usize], share);
         self.charge_begin(owner, phones.len(), usual_ms);
@@ -84,7 +87,7 @@ impl Scheduler {
             self.racks[phone.rack].releasing.insert(id);
             self.changed(id, Touch::Ordered);
         }
-        if self.phones[id].elsewhere.is_some() {
+        if self.has_left(&self.phones[id]) {
             self.free(id);
         }
     }
@@ -97,30 +100,13 @@ impl Scheduler {
         phone.since = now;
         phone.last_used = now;
         self.racks[phone.rack].releasing.remove(&id);
-        if let Some(moved) = phone.elsewhere.take() {
-            let (rack, report) = *moved;
-            self.turn.out.push(Decision::Order {
-                rack: phone.record.rack.clone(),
-                order: rest(phone.udid(), &phone.record),
-            });
-            let before = phone.rack;
-            let number = self.rack(&rack);
-            self.move_phone(id, before, number);
-            self.phones[id].report(&rack, number, report, now);
-            self.look_at(id, Changed::Lasting);
+        if !phone.claims.is_empty() {
+            let (rack, order) = (phone.record.rack.clone(), rest(phone.udid(), &phone.record));
+            if self.follow(id) {
+                self.turn.out.push(Decision::Order { rack, order });
+            }
         }
         self.changed(id, Touch::Ordered);
-    }
-
-    /// A phone is on another rack than before.
-    pub(crate) fn move_phone(&mut self, id: PhoneId, before: usize, after: usize) {
-        self.racks[before].phones.remove(&id);
-        self.racks[before].releasing.remove(&id);
-        self.racks[after].phones.insert(id);
-        // Whoever kept away from it for the sake of its rack may take it now.
-        self.turn.recheck = true;
-        self.turn.racks.insert(before);
-        self.turn.racks.insert(after);
     }
 
     /// Counts an attempt that begins against what its owner may have.
@@ -138,10 +124,7 @@ impl Scheduler {
         share.running = share.running.saturating_sub(1);
         share.expected_ms = share.expected_ms.saturating_sub(usual_ms);
         if share.rule.minutes_per_day.is_some() {
-            if share.day != today {
-                (share.day, share.used_ms) = (today, 0);
-            }
-            share.used_ms = share.used_ms.saturating_add(u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
+            share.spend(today, u64::try_from(held.as_millis()).unwrap_or(u64::MAX));
             if let Some(name) = &share.owner {
                 let used = crate::record::OwnerRecord {
                     owner: name.clone(),
@@ -217,6 +200,7 @@ pub(crate) fn unreported(end: AttemptEnd, at: Time) -> Ended {
     Ended { end, at, report: None }
 }
 
-fn rest(udid: &Udid, phone: &PhoneRecord) -> PhoneOrder {
+/// Nothing is to run on the phone.
+pub(crate) fn rest(udid: &Udid, phone: &PhoneRecord) -> PhoneOrder {
     PhoneOrder { phone: udid.clone(), order: Order::Rest { through: phone.last_lease }, next: None }
 }

@@ -11,7 +11,7 @@
 //! | `scheduler`, `events`, `restore` | the one way in: what each event does, and how a brain is made from records |
 //! | `place`, `shares` | which job goes first, and whose turn it is |
 //! | `lanes`, `waiting` | jobs that wait, by what they want |
-//! | `kinds`, `seats`, `fleet` | phones, by what they are |
+//! | `kinds`, `seats`, `fleet`, `claims` | phones, by what they are, and which rack has each |
 //! | `matching`, `compare`, `gang` | which job goes to which phone |
 //! | `preempt` | which phone is taken from lesser work |
 //! | `lease` | giving a phone to an attempt, and taking it back |
@@ -30,6 +30,7 @@ pub mod policy;
 pub mod record;
 
 mod bits;
+mod claims;
 mod compare;
 mod eta;
 mod events;
@@ -62,7 +63,7 @@ pub use fleet::{PhoneStatus, RackStatus};
 pub use place::Place;
 pub use plan::OwnerUsage;
 pub use policy::Policy;
-pub use record::{AttemptRecord, JobRecord, OwnerRecord, PhoneRecord, Record};
+pub use record::{AttemptRecord, CompareRecord, JobRecord, OwnerRecord, PhoneRecord, Record};
 pub use restore::RestoreError;
 pub use retry::ATTEMPTS_MAX;
 pub use scheduler::Scheduler;

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, JobId, LeaseNumber, Owner, RackId, Udid};
+use holdfast_wire::id::{
+    AttemptId, BlobHash, BuildHash, CompareName, JobId, LeaseNumber, Owner, RackId, Udid,
+};
 use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::outcome::{AttemptEnd, Blame};
 use holdfast_wire::phone::PhoneFacts;
@@ -19,6 +21,8 @@ pub enum Record {
     Phone(PhoneRecord),
     /// What an owner has used.
     Owner(OwnerRecord),
+    /// Where a comparison runs.
+    Compare(CompareRecord),
 }
 
 /// A job and its attempts.
@@ -175,6 +179,17 @@ pub struct Taken {
     pub since: Time,
     /// Until when; until it is given back when none.
     pub until: Option<Time>,
+}
+
+/// Where the last job of a comparison began, and which build that was: the others wait for this phone, and take turns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CompareRecord {
+    /// The comparison.
+    pub name: CompareName,
+    /// The phone; of several that one job needs, the first.
+    pub phone: Udid,
+    /// The build.
+    pub build: BuildHash,
 }
 
 /// What an owner with a quota has used on one day.

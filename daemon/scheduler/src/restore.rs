@@ -14,7 +14,7 @@ use crate::kinds::Kinds;
 use crate::lanes::Lanes;
 use crate::pace::Paces;
 use crate::policy::Policy;
-use crate::record::{Ended, Hold, HoldPhase, JobRecord, PhoneRecord, Record};
+use crate::record::{CompareRecord, Ended, Hold, HoldPhase, JobRecord, PhoneRecord, Record};
 use crate::retry::running;
 use crate::rules::by_class;
 use crate::scheduler::{Scheduler, Turn};
@@ -57,7 +57,7 @@ impl Scheduler {
         records: impl IntoIterator<Item = Record>,
     ) -> Result<(Self, Vec<Decision>), RestoreError> {
         let mut brain = Self::empty(policy, now);
-        let mut jobs = Vec::new();
+        let (mut jobs, mut compares) = (Vec::new(), Vec::new());
         for record in records {
             match record {
                 Record::Job(job) => {
@@ -65,16 +65,20 @@ impl Scheduler {
                     jobs.push(job);
                 }
                 Record::Phone(phone) => brain.remember_phone(phone),
+                Record::Compare(compare) => compares.push(compare),
                 Record::Owner(used) => {
                     let owner = brain.shares.id(Some(&used.owner), &brain.policy);
                     let share = &mut brain.shares.list[owner];
-                    if used.day == day_of(now) {
-                        (share.day, share.used_ms) = (used.day, used.used_ms);
-                    }
+                    share.remember(&used, day_of(now));
                 }
             }
         }
         brain.sort_anew();
+        for CompareRecord { name, phone, build } in compares {
+            if let Some(phone) = brain.by_udid.get(&phone) {
+                brain.compares.begin(&name, *phone, build);
+            }
+        }
         brain.remember_jobs(jobs);
         brain.check_holds()?;
         for id in 0..brain.phones.len() {
@@ -108,6 +112,7 @@ impl Scheduler {
             lanes: Lanes::default(),
             gang_lanes: BTreeSet::new(),
             kinds: Kinds::default(),
+            claimed: BTreeSet::new(),
             phones: Vec::new(),
             by_udid: BTreeMap::new(),
             racks: Vec::new(),
@@ -180,9 +185,6 @@ impl Scheduler {
     fn remember_attempts(&mut self, job: &JobRecord) {
         for attempt in &job.attempts {
             let Some(phone) = self.by_udid.get(&attempt.phone).copied() else { continue };
-            if let Some(name) = &job.spec.compare {
-                self.compares.begin(name, phone, job.spec.build.hash);
-            }
             if let Some(Ended { at, .. }) = &attempt.ended {
                 let seat = &mut self.phones[phone];
                 seat.last_used = seat.last_used.max(*at);

@@ -132,7 +132,7 @@ impl Scheduler {
         for owner in 0..self.shares.list.len() {
             let share = &mut self.shares.list[owner];
             if share.day != today {
-                (share.day, share.used_ms) = (today, 0);
+                share.begin_day(today);
                 if !share.waiting.is_empty() {
                     self.turn.owners.push(owner);
                 }

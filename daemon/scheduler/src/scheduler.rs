@@ -45,6 +45,8 @@ pub struct Scheduler {
     pub(crate) kinds: Kinds,
     pub(crate) phones: Vec<Phone>,
     pub(crate) by_udid: BTreeMap<Udid, PhoneId>,
+    /// Phones that racks other than their own say they have.
+    pub(crate) claimed: BTreeSet<PhoneId>,
     pub(crate) racks: Vec<Rack>,
     pub(crate) by_rack: BTreeMap<RackId, RackNumber>,
     pub(crate) shares: Shares,

@@ -9,6 +9,7 @@ use holdfast_wire::time::Time;
 
 use crate::place::Place;
 use crate::policy::{OwnerPolicy, Policy};
+use crate::record::OwnerRecord;
 
 /// One owner, by number; jobs without an owner share one.
 pub(crate) type OwnerId = usize;
@@ -42,6 +43,9 @@ pub(crate) struct Share {
     /// The day that `used_ms` is of.
     pub(crate) day: i64,
     pub(crate) used_ms: u64,
+    /// A day that is recorded and has yet to come, and what was used on it: the daemon started anew on a clock that was set
+    /// back over midnight.
+    later: Option<(i64, u64)>,
     /// What the attempts that run are expected to use.
     pub(crate) expected_ms: u64,
     /// Its waiting jobs in the order of service, when it has limits.
@@ -62,6 +66,27 @@ impl Share {
             return None;
         }
         Some(if self.is_beyond_quota() { place.beyond_quota() } else { place })
+    }
+
+    /// Begins a day, unless it has begun already.
+    pub(crate) fn begin_day(&mut self, today: i64) {
+        if self.day != today {
+            let used = self.later.take_if(|(day, _)| *day <= today).filter(|(day, _)| *day == today);
+            (self.day, self.used_ms) = (today, used.map_or(0, |(_, used_ms)| used_ms));
+        }
+    }
+
+    /// Uses so much of today. What is recorded of another day is replaced by it.
+    pub(crate) fn spend(&mut self, today: i64, held_ms: u64) {
+        self.begin_day(today);
+        self.later = None;
+        self.used_ms = self.used_ms.saturating_add(held_ms);
+    }
+
+    /// Takes over what was recorded.
+    pub(crate) fn remember(&mut self, used: &OwnerRecord, today: i64) {
+        self.later = Some((used.day, used.used_ms));
+        self.begin_day(today);
     }
 
     /// Whether what it has used today, with what it is using, is all that it may.
@@ -94,8 +119,9 @@ impl Shares {
             is_named: false,
             is_limited: false,
             running: 0,
-            day: 0,
+            day: i64::MIN,
             used_ms: 0,
+            later: None,
             expected_ms: 0,
             waiting: BTreeSet::new(),
             served: BTreeMap::new(),

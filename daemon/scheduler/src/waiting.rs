@@ -146,7 +146,9 @@ impl Scheduler {
             self.picky.insert(id);
         }
         if let Some(name) = &spec.compare {
-            self.compares.wait(name, id);
+            for forgotten in self.compares.wait(name, id) {
+                self.turn.out.push(Decision::ForgetCompare(forgotten));
+            }
             let waits_until = record.submitted_at.after(self.policy.compare_wait);
             // One that has waited long enough must not be looked at for ever in the same instant.
             if waits_until > now {

@@ -6,12 +6,12 @@ mod case;
 mod job;
 mod phone;
 
-use holdfast_scheduler::{JobRecord, OwnerRecord};
+use holdfast_scheduler::{CompareRecord, JobRecord, OwnerRecord};
 use holdfast_store::codec::{Kind, Record, encode};
 use holdfast_store::{Entry, Key, Op, StoreError, show};
 use holdfast_wire::api::{AuditEntry, CrashView};
 use holdfast_wire::build::Build;
-use holdfast_wire::id::{AttemptId, BlobHash, JobId, Owner};
+use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, CompareName, JobId, Owner, Udid};
 use holdfast_wire::time::Time;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -49,6 +49,8 @@ pub const REPORT_BYTES_MAX: usize = 8 * 1024;
 
 /// What owners have used of their quota, by name.
 pub const OWNER: Kind = Kind::new("owner");
+/// Where comparisons run, by name.
+pub const COMPARE: Kind = Kind::new("compare");
 /// What operators did, newest first: by the complement of its number.
 pub const AUDIT: Kind = Kind::new("audit");
 /// How cases went, by name.
@@ -165,6 +167,40 @@ pub fn put_owner(used: &OwnerRecord) -> Result<Op, StoreError> {
 pub fn read_owner(entry: &Entry) -> Result<OwnerRecord, StoreError> {
     let StoredOwner { owner, day, used_ms } = read(entry)?;
     Ok(OwnerRecord { owner, day, used_ms })
+}
+
+/// Where a comparison runs.
+#[derive(Serialize, Deserialize)]
+struct StoredCompare {
+    name: CompareName,
+    phone: Udid,
+    build: BuildHash,
+}
+
+/// Writes where a comparison runs.
+///
+/// # Errors
+/// The store's, when the record has no JSON form.
+pub fn put_compare(compare: &CompareRecord) -> Result<Op, StoreError> {
+    let CompareRecord { name, phone, build } = compare.clone();
+    put(compare_key(&compare.name)?, &StoredCompare { name, phone, build })
+}
+
+/// Where it is recorded where a comparison runs.
+///
+/// # Errors
+/// The store's, when the key cannot be formed.
+pub fn compare_key(name: &CompareName) -> Result<Key, StoreError> {
+    COMPARE.name(name.as_str())
+}
+
+/// Reads where a comparison runs.
+///
+/// # Errors
+/// The record is damaged or newer than this program.
+pub fn read_compare(entry: &Entry) -> Result<CompareRecord, StoreError> {
+    let StoredCompare { name, phone, build } = read(entry)?;
+    Ok(CompareRecord { name, phone, build })
 }
 
 /// Writes what an operator did.

@@ -228,6 +228,8 @@ fn carry(decisions: &[Decision], open: &mut Open) {
                 open.orders.push((usize::from(*of != rack(0)), order.clone()));
             }
             Decision::SaveOwner(_)
+            | Decision::SaveCompare(_)
+            | Decision::ForgetCompare(_)
             | Decision::KeepLateReport { .. }
             | Decision::JobMoved(_)
             | Decision::PhoneChanged(_)

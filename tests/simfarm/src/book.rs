@@ -9,6 +9,7 @@ use holdfast_scheduler::record::{HoldPhase, JobRecord, OwnerRecord, PhoneRecord}
 use holdfast_scheduler::{Decision, Event, Place, Policy, Scheduler};
 use holdfast_wire::id::{BlobHash, CompareName, JobId, Owner, RackId, Udid};
 use holdfast_wire::job::JobState;
+use holdfast_wire::phone::Readiness;
 use holdfast_wire::requirement::Term;
 
 use crate::daemon::Disk;
@@ -34,6 +35,8 @@ pub struct Book {
     pub leases: BTreeMap<Udid, u64>,
     /// The phone of each comparison: where the last job of it began.
     pub homes: BTreeMap<CompareName, Udid>,
+    /// What racks said last of phones, in this life of the daemon: whether they have them.
+    pub said: BTreeMap<Udid, BTreeMap<RackId, bool>>,
     /// What readers who follow the changes know.
     pub picture: Picture,
     /// What the last event changed.
@@ -89,6 +92,7 @@ impl Book {
             promised: BTreeMap::new(),
             leases: BTreeMap::new(),
             homes: BTreeMap::new(),
+            said: BTreeMap::new(),
             picture: Picture::default(),
             last: Changes::default(),
         }
@@ -102,13 +106,10 @@ impl Book {
         self.policy = brain.policy().clone();
         self.waiting.clear();
         self.running.clear();
-        self.homes.clear();
+        self.homes = disk.homes.clone();
+        self.said.clear();
         for job in disk.jobs.values() {
             self.sort(job);
-            // Nobody knows in which order they began: the last of the youngest counts.
-            if let (Some(name), Some(last)) = (&job.spec.compare, job.attempts.last()) {
-                self.homes.insert(name.clone(), last.phone.clone());
-            }
         }
         self.last = Changes::default();
         self.picture = Picture::default();
@@ -150,6 +151,10 @@ impl Book {
         if let Event::PolicyChanged { policy } = event {
             self.policy = (**policy).clone();
         }
+        if let Event::PhoneReported { rack, report } = event {
+            let of_phone = self.said.entry(report.facts.udid.clone()).or_default();
+            of_phone.insert(rack.clone(), report.readiness != Readiness::Offline);
+        }
         for decision in decisions {
             match decision {
                 Decision::SaveJob(job) => self.take_job(job, brain),
@@ -163,6 +168,7 @@ impl Book {
                         self.picture.racks.insert(rack.id.clone(), known);
                     }
                 }
+                Decision::SaveCompare(_) | Decision::ForgetCompare(_) => {}
                 Decision::KeepLateReport { .. } | Decision::Order { .. } | Decision::WakeAt(_) => {}
             }
         }

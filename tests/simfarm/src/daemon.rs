@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_scheduler::record::{JobRecord, OwnerRecord, PhoneRecord, Record};
+use holdfast_scheduler::record::{CompareRecord, JobRecord, OwnerRecord, PhoneRecord, Record};
 use holdfast_scheduler::{Decision, Event, RestoreError, Scheduler};
-use holdfast_wire::id::{BlobHash, EntryId, JobId, Owner, RackId, StartId, Udid};
-use holdfast_wire::job::JobSpec;
+use holdfast_wire::id::{BlobHash, CompareName, EntryId, JobId, Owner, RackId, StartId, Udid};
+use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::sync::{Order, OutboxItem, PhoneOrder, SyncReply, SyncRequest, Version};
 use holdfast_wire::time::Time;
 
@@ -26,6 +26,10 @@ pub struct Disk {
     pub phones: BTreeMap<Udid, Arc<PhoneRecord>>,
     /// What owners have used.
     pub owners: BTreeMap<Owner, Arc<OwnerRecord>>,
+    /// Where comparisons run, as the brain had it recorded.
+    pub compares: BTreeMap<CompareName, Arc<CompareRecord>>,
+    /// The same, from the jobs that have begun: the brain is held against it.
+    pub homes: BTreeMap<CompareName, Udid>,
     /// Which job a submission became, by its key.
     pub keys: BTreeMap<BlobHash, JobId>,
     /// Crash files that were taken in.
@@ -140,6 +144,8 @@ pub struct Daemon {
     pub wake_at: Option<Time>,
     /// Keys of submissions that are decided, durable or not.
     pub keys: BTreeMap<BlobHash, JobId>,
+    /// The number of the next job is this or above: the archive has those before it.
+    pub next_job: JobId,
     start: StartId,
     orders: BTreeMap<RackId, RackOrders>,
     seats: BTreeMap<RackId, Seat>,
@@ -156,10 +162,13 @@ impl Daemon {
         life: u64,
         clock: Clock,
     ) -> Result<(Self, Vec<Decision>), RestoreError> {
-        let jobs = disk.jobs.values().map(|job| Record::Job((**job).clone()));
+        // What is over is in the archive, and no brain is told of it.
+        let live = disk.jobs.values().filter(|job| !matches!(job.state, JobState::Ended { .. }));
+        let jobs = live.map(|job| Record::Job((**job).clone()));
         let phones = disk.phones.values().map(|phone| Record::Phone((**phone).clone()));
         let owners = disk.owners.values().map(|owner| Record::Owner((**owner).clone()));
-        let records = jobs.chain(phones).chain(owners);
+        let compares = disk.compares.values().map(|compare| Record::Compare((**compare).clone()));
+        let records = jobs.chain(phones).chain(owners).chain(compares);
         let (brain, decisions) = Scheduler::restore(rules.policy(), clock.shown, records)?;
         let mut daemon = Self {
             brain,
@@ -169,6 +178,7 @@ impl Daemon {
             held: Vec::new(),
             wake_at: None,
             keys: disk.keys.clone(),
+            next_job: JobId(disk.jobs.keys().next_back().map_or(0, |job| job.0) + 1),
             start: name(&format!("daemon-{life}")),
             orders: BTreeMap::new(),
             seats: BTreeMap::new(),
@@ -230,6 +240,8 @@ impl Daemon {
                 Decision::SaveJob(_)
                 | Decision::SavePhone(_)
                 | Decision::SaveOwner(_)
+                | Decision::SaveCompare(_)
+                | Decision::ForgetCompare(_)
                 | Decision::KeepLateReport { .. }
                 | Decision::JobMoved(_)
                 | Decision::PhoneChanged(_)
@@ -333,7 +345,17 @@ impl Turn {
         disk.crashes += self.crashes;
         for decision in &self.decisions {
             match decision {
-                Decision::SaveJob(job) => drop(disk.jobs.insert(job.id, job.clone())),
+                Decision::SaveJob(job) => {
+                    let before = disk.jobs.insert(job.id, job.clone());
+                    let known = before.map_or(0, |job| job.attempts.len());
+                    if let (Some(name), Some(first)) = (&job.spec.compare, job.attempts.get(known)) {
+                        disk.homes.insert(name.clone(), first.phone.clone());
+                    }
+                }
+                Decision::SaveCompare(compare) => {
+                    drop(disk.compares.insert(compare.name.clone(), compare.clone()));
+                }
+                Decision::ForgetCompare(name) => drop(disk.compares.remove(name)),
                 Decision::SavePhone(phone) => {
                     drop(disk.phones.insert(phone.facts.udid.clone(), phone.clone()));
                 }
@@ -355,6 +377,8 @@ fn is_record(decision: &Decision) -> bool {
         Decision::SaveJob(_)
         | Decision::SavePhone(_)
         | Decision::SaveOwner(_)
+        | Decision::SaveCompare(_)
+        | Decision::ForgetCompare(_)
         | Decision::KeepLateReport { .. } => true,
         Decision::Order { .. }
         | Decision::JobMoved(_)

@@ -92,6 +92,8 @@ fn decision(decision: &Decision) -> Option<String> {
         Decision::KeepLateReport { attempt, .. } => Some(format!("{attempt} late")),
         Decision::WakeAt(at) => Some(format!("wake at {at}")),
         Decision::SaveOwner(owner) => Some(format!("{} used {} ms", owner.owner, owner.used_ms)),
+        Decision::SaveCompare(compare) => Some(format!("{} is at home on {}", compare.name, compare.phone)),
+        Decision::ForgetCompare(name) => Some(format!("{name} is forgotten")),
         Decision::JobMoved(_) | Decision::PhoneChanged(_) | Decision::RackChanged(_) => None,
     }
 }

@@ -324,7 +324,7 @@ impl World {
                     turn.answer(Answer::Submitted(number, *job));
                     return Ok(());
                 }
-                let job = daemon.brain.next_job();
+                let job = daemon.brain.next_job().max(daemon.next_job);
                 daemon.keys.insert(key, job);
                 turn.submitted(key, job);
                 turn.answer(Answer::Submitted(number, job));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use holdfast_scheduler::policy::Policy;
 use holdfast_scheduler::{Decision, Event, Scheduler};
-use holdfast_wire::id::{JobId, Owner, Udid};
+use holdfast_wire::id::{CompareName, JobId, Owner, Udid};
 use holdfast_wire::sync::Order;
 use holdfast_wire::time::Time;
 
@@ -19,6 +19,7 @@ pub(crate) struct World {
     /// What each phone has to obey, from the last order.
     pub(crate) orders: BTreeMap<Udid, Order>,
     pub(crate) owners: BTreeMap<Owner, holdfast_scheduler::OwnerRecord>,
+    pub(crate) compares: BTreeMap<CompareName, holdfast_scheduler::CompareRecord>,
     wake: Option<Time>,
 }
 
@@ -35,6 +36,7 @@ impl World {
             phones: BTreeMap::new(),
             orders: BTreeMap::new(),
             owners: BTreeMap::new(),
+            compares: BTreeMap::new(),
             wake: None,
         }
     }
@@ -61,6 +63,10 @@ impl World {
                 Decision::SaveOwner(owner) => {
                     self.owners.insert(owner.owner.clone(), (**owner).clone());
                 }
+                Decision::SaveCompare(compare) => {
+                    self.compares.insert(compare.name.clone(), (**compare).clone());
+                }
+                Decision::ForgetCompare(name) => drop(self.compares.remove(name)),
                 Decision::KeepLateReport { .. }
                 | Decision::JobMoved(_)
                 | Decision::PhoneChanged(_)

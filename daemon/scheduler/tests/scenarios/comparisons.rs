@@ -128,3 +128,48 @@ fn a_restart_forgets_no_comparison() {
          B runs J3.1 by lease 2",
     );
 }
+
+#[test]
+fn a_restart_forgets_neither_where_a_comparison_began_last_nor_whose_turn_it_is() {
+    // The older of the two jobs that made it a home began last.
+    check(
+        "phone A on r1
+         phone B on r1
+         sync r1
+         submit custom phone B
+         submit baseline compare m1 build 1 phone B
+         submit baseline compare m1 build 2 phone A
+         end J3.1 on A lease 1 passed
+         end J1.1 on B lease 1 passed
+         end J2.1 on B lease 2 passed
+         restart
+         phone A on r1
+         phone B on r1
+         sync r1
+         submit baseline phone B
+         submit baseline compare m1 build 1
+         submit baseline compare m1 build 2
+         end J4.1 on B lease 3 passed",
+        "J1.1 on B
+         B runs J1.1 by lease 1
+         J2 queued
+         J3.1 on A
+         A runs J3.1 by lease 1
+         J3 passed
+         A rests after 1
+         J1 passed
+         J2.1 on B
+         B runs J2.1 by lease 2
+         J2 passed
+         B rests after 2
+         A rests after 1
+         B rests after 2
+         J4.1 on B
+         B runs J4.1 by lease 3
+         J5 queued
+         J6 queued
+         J4 passed
+         J6.1 on B
+         B runs J6.1 by lease 4",
+    );
+}

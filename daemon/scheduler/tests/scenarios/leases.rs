@@ -157,3 +157,76 @@ fn yielding_survives_a_restart() {
          A runs J2.1 by lease 2",
     );
 }
+
+#[test]
+fn a_phone_that_two_racks_say_they_have_gets_no_work_until_one_says_that_it_has_not() {
+    check(
+        "phone A on r1
+         sync r1
+         sync r2
+         phone A on r2
+         submit custom
+         explain J1
+         phone A on r2 state offline",
+        "J1 queued
+         J1 waits: 1 phone fits, 0 busy with other work; 1 phone: preparing: racks r1 and r2 both say that they have it; it works again once one of them says that it has not; it is next
+         J1.1 on A
+         A runs J1.1 by lease 1",
+    );
+    check(
+        "phone A on r1
+         sync r1
+         sync r2
+         phone A on r2
+         submit custom
+         phone A on r1 state offline
+         explain J1
+         end J1.1 on A lease 1 rack
+         explain J1",
+        "J1 queued
+         J1.1 on A
+         A runs J1.1 by lease 1
+         J1 does not wait
+         J1.2 on A
+         A runs J1.2 by lease 2
+         J1 does not wait",
+    );
+}
+
+#[test]
+fn a_late_word_of_the_rack_that_a_phone_has_left_counts_only_until_its_next() {
+    check(
+        "phone A on r1
+         sync r1
+         sync r2
+         keep r2 40
+         phone A on r2
+         phone A on r2 state offline
+         submit custom
+         sync r1",
+        "J1 queued
+         J1.1 on A
+         A runs J1.1 by lease 1",
+    );
+}
+
+#[test]
+fn a_late_word_during_an_attempt_does_not_move_its_phone() {
+    check(
+        "phone A on r1
+         sync r1
+         sync r2
+         submit custom
+         phone A on r2
+         end J1.1 on A lease 1 passed
+         submit custom
+         phone A on r2 state offline",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J1 passed
+         A rests after 1
+         J2 queued
+         J2.1 on A
+         A runs J2.1 by lease 2",
+    );
+}

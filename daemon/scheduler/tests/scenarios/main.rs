@@ -419,8 +419,9 @@ fn a_phone_that_is_moved_to_another_rack_is_one_phone() {
         "J1.1 on A
          A runs J1.1 by lease 1
          J2 queued
-         J1.2 on A
+         J1 queued
          A rests after 1
+         J1.2 on A
          A runs J1.2 by lease 2
          J1 does not wait",
     );

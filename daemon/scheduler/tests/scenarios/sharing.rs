@@ -206,6 +206,39 @@ fn a_new_day_brings_new_minutes_and_a_restart_does_not() {
 }
 
 #[test]
+fn minutes_of_a_day_that_a_clock_set_back_has_yet_to_reach_again_are_not_forgotten() {
+    check(
+        "rule owner chat minutes 1
+         rule class custom lift never
+         wait 85390
+         phone A on r1
+         sync r1
+         submit custom owner chat
+         keep r1 70 A:1 J1.1
+         end J1.1 on A lease 1 passed
+         wait 60
+         submit custom owner chat prio 9
+         submit custom owner video
+         queue
+         back 130
+         restart
+         queue
+         wait 130
+         queue",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J1 passed
+         A rests after 1
+         J2 queued
+         J3 queued
+         waiting: J3 J2
+         A rests after 1
+         waiting: J2 J3
+         waiting: J3 J2",
+    );
+}
+
+#[test]
 fn a_crash_job_asks_for_no_quota() {
     check(
         "rule owner chat minutes 0

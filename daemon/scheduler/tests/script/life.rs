@@ -31,7 +31,8 @@ impl World {
         let jobs = self.jobs.values().cloned().map(Record::Job);
         let phones = self.phones.values().cloned().map(Record::Phone);
         let owners = self.owners.values().cloned().map(Record::Owner);
-        let records = jobs.chain(phones).chain(owners);
+        let compares = self.compares.values().cloned().map(Record::Compare);
+        let records = jobs.chain(phones).chain(owners).chain(compares);
         let (brain, decisions) = Scheduler::restore(self.policy.clone(), self.now, records).unwrap();
         self.brain = brain;
         self.woken();

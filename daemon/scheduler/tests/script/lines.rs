@@ -44,6 +44,8 @@ fn line(decision: &Decision) -> Option<String> {
             phone.quarantine.as_ref().map(|why| format!("{} quarantined: {}", phone.facts.udid, why.reason))
         }
         Decision::SaveOwner(_)
+        | Decision::SaveCompare(_)
+        | Decision::ForgetCompare(_)
         | Decision::JobMoved(_)
         | Decision::PhoneChanged(_)
         | Decision::RackChanged(_)
@@ -61,7 +63,7 @@ fn line(decision: &Decision) -> Option<String> {
 /// | `keep r1 SECONDS [A:1 J1.1]…` | the rack speaks every second for so long |
 /// | `submit CLASS [prio 5] [by 60] [build 141] [owner o] [cases 3] [phones 2] [compare c]` and `[ios-min 17] [ios-max 16] [label x] [model m] [phone A] [pool p] [when 'EXPRESSION'] [then 'SECONDS: EXPRESSION']…` | a job comes |
 /// | `cancel J1` · `end J1.1 on A lease 1 passed, revoked, job, phone, rack, farm or yielded CASES [failing]` | a job or an attempt ends |
-/// | `wait SECONDS` · `restart` | time passes; the daemon dies and comes back |
+/// | `wait SECONDS` · `back SECONDS` · `restart` | time passes, or is set back; the daemon dies and comes back |
 /// | `quarantine A` · `take A by o [for SECONDS]` · `release A` · `revoke A` | an operator acts |
 /// | `rule …` | an operator changes a rule, in the words of [`change`] |
 /// | `explain J1` · `queue` | says why a job waits, or who waits, first served first |
@@ -121,6 +123,11 @@ fn play(world: &mut World, command: &str) -> Vec<String> {
                 }));
             }
             all
+        }
+        ["back", seconds] => {
+            let back = seconds.parse::<i64>().unwrap() * 1_000;
+            world.now = holdfast_wire::time::Time::from_unix_ms(world.now.as_unix_ms() - back);
+            Vec::new()
         }
         ["restart"] => world.restart(),
         ["quarantine", udid] => world.apply(Event::PhoneQuarantined {

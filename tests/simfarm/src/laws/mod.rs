@@ -3,6 +3,7 @@
 
 mod order;
 mod preempting;
+mod racks;
 mod records;
 mod sight;
 
@@ -27,6 +28,8 @@ pub fn hold(book: &Book, brain: &Scheduler, now: Time, event: Option<&Event>) ->
     records::readers_are_told_of_every_change(book, brain)?;
     records::owners_are_counted(book, brain, now)?;
     let sight = Sight::of(book, brain, now);
+    racks::work_goes_where_the_phone_is(book, brain)?;
+    racks::a_phone_is_where_a_rack_has_it(book, brain)?;
     order::what_is_given_fits(&sight)?;
     order::limits_are_kept(&sight)?;
     order::who_goes_first_is_served_first(&sight)?;
