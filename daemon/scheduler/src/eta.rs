@@ -89,7 +89,7 @@ impl Scheduler {
             let before = self.before(lane, place, AHEAD_MAX - counted);
             counted += before;
             let part = before as f64 * f64::from(common) / f64::from(all);
-            let first = lane.jobs().next().and_then(|first| self.jobs.get(first.job()));
+            let first = lane.parts.jobs().next().and_then(|first| self.jobs.get(first.job()));
             let pace = first.map_or(0.0, |first| self.pace(&first.record.spec).mean_ms);
             load += part * f64::from(lane.key.phones);
             work_ms += part * f64::from(lane.key.phones) * pace;

@@ -13,6 +13,7 @@ use holdfast_wire::requirement::{Atom, Compare, Term};
 
 use crate::bits::Bits;
 use crate::kinds::{Demand, Kind, KindId};
+use crate::parts::Parts;
 use crate::place::Place;
 use crate::policy::Policy;
 use crate::shares::OwnerId;
@@ -23,8 +24,9 @@ pub(crate) type LaneId = usize;
 /// Descriptions that are known by their address, at most: whoever submits is expected to share them between jobs.
 const ADDRESSES_MAX: usize = 8_192;
 
-/// Empty lanes that are kept for jobs to come, at most.
-const EMPTY_LANES_MAX: usize = 1_024;
+/// Empty lanes that are kept for jobs to come, at most: several times as many as a farm's jobs usually make, as each
+/// new one has to be held against every kind of phone.
+const EMPTY_LANES_MAX: usize = 16_384;
 
 /// What jobs of a lane have in common.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -59,10 +61,8 @@ pub(crate) struct Lane {
     pub(crate) demand: Demand,
     /// The pool asked for instead of those that serve the class.
     pub(crate) pool: Option<PoolName>,
-    /// Waiting jobs in the order of service: those of each owner that has limits by themselves, all others together.
-    pub(crate) parts: BTreeMap<Option<OwnerId>, BTreeSet<Place>>,
-    /// The first of each part, side by side: they are looked at whenever a phone comes free.
-    pub(crate) firsts: Vec<(Place, Option<OwnerId>)>,
+    /// Waiting jobs in the order of service.
+    pub(crate) parts: Parts,
     /// Kinds that serve it.
     pub(crate) native: Bits,
     /// Kinds that it may borrow.
@@ -98,15 +98,10 @@ impl Lane {
         self.native.has(kind) || self.lent.has(kind)
     }
 
-    /// Every waiting job, part by part.
-    pub(crate) fn jobs(&self) -> impl Iterator<Item = Place> {
-        self.parts.values().flatten().copied()
-    }
-
     /// The first place, whether its owner may begin it now or not.
     fn head(&self) -> Place {
-        let firsts = self.firsts.iter().map(|(place, _)| *place);
-        firsts.min().filter(|_| self.shut == Shut::default()).unwrap_or(Place::LAST)
+        let first = self.parts.iter().map(|part| part.first).min();
+        first.filter(|_| self.shut == Shut::default()).unwrap_or(Place::LAST)
     }
 }
 
@@ -218,8 +213,7 @@ impl Lanes {
             key: key.clone(),
             demand,
             pool,
-            parts: BTreeMap::new(),
-            firsts: Vec::new(),
+            parts: Parts::default(),
             native: Bits::default(),
             lent: Bits::default(),
             shut: Shut::default(),
@@ -244,38 +238,20 @@ impl Lanes {
     }
 
     pub(crate) fn insert(&mut self, id: LaneId, part: Option<OwnerId>, place: Place) {
-        let lane = &mut self.list[id];
-        if lane.parts.is_empty() {
+        let parts = &mut self.list[id].parts;
+        if parts.is_empty() {
             self.empty.remove(&id);
         }
-        lane.parts.entry(part).or_default().insert(place);
-        match lane.firsts.iter_mut().find(|(_, other)| *other == part) {
-            Some((first, _)) => *first = place.min(*first),
-            None => lane.firsts.push((place, part)),
-        }
+        parts.insert(part, place);
         if place < self.heads[id] {
             self.note(id);
         }
     }
 
     pub(crate) fn remove(&mut self, id: LaneId, part: Option<OwnerId>, place: Place) {
-        let lane = &mut self.list[id];
-        if let Some(jobs) = lane.parts.get_mut(&part) {
-            jobs.remove(&place);
-            let next = jobs.first().copied();
-            if next.is_none() {
-                lane.parts.remove(&part);
-            }
-            let at = lane.firsts.iter().position(|first| *first == (place, part));
-            match (at, next) {
-                (Some(at), Some(next)) => lane.firsts[at].0 = next,
-                (Some(at), None) => {
-                    lane.firsts.swap_remove(at);
-                }
-                (None, _) => {}
-            }
-        }
-        if lane.parts.is_empty() {
+        let parts = &mut self.list[id].parts;
+        parts.remove(part, place);
+        if parts.is_empty() {
             self.empty.insert(id);
         }
         if place == self.heads[id] {

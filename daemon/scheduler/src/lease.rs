@@ -120,7 +120,10 @@ impl Scheduler {
     pub(crate) fn charge_end(&mut self, owner: usize, usual_ms: u64, held: Duration) {
         let today = crate::shares::day_of(self.now);
         let share = &mut self.shares.list[owner];
-        let may_have_room = share.is_limited && !share.waiting.is_empty();
+        // Whoever was within its limits has looked for a phone with every job already. One of several phones may be held
+        // back by a limit that a job of one phone does not feel.
+        let was_held_back = share.is_full(1) || share.is_beyond_quota() || !self.gang_lanes.is_empty();
+        let may_have_room = share.is_limited && was_held_back && !share.waiting.is_empty();
         share.running = share.running.saturating_sub(1);
         share.expected_ms = share.expected_ms.saturating_sub(usual_ms);
         if share.rule.minutes_per_day.is_some() {

@@ -43,6 +43,7 @@ mod lanes;
 mod lease;
 mod matching;
 mod pace;
+mod parts;
 mod place;
 mod plan;
 mod preempt;

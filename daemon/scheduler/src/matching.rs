@@ -9,6 +9,7 @@ use holdfast_wire::outcome::Blame;
 use crate::bits::Bits;
 use crate::kinds::PhoneId;
 use crate::lanes::{Lane, LaneId};
+use crate::parts::Part;
 use crate::place::Place;
 use crate::scheduler::Scheduler;
 use crate::shares::OwnerId;
@@ -157,7 +158,7 @@ impl Scheduler {
             for lane in kind.native.both(&self.lanes.live).chain(kind.lent.both(&self.lanes.live)) {
                 let lane = &self.lanes.list[lane];
                 let limit = best;
-                let jobs = lane.parts.get(&Some(owner)).into_iter().flatten();
+                let jobs = lane.parts.of(Some(owner)).into_iter().flatten();
                 for place in jobs.take_while(|place| **place < limit) {
                     if passed.contains(&place.job()) {
                         continue;
@@ -230,15 +231,13 @@ impl Scheduler {
             return firsts.min();
         }
         if lane.picky == 0 {
-            let firsts = lane.firsts.iter();
-            return firsts
-                .filter_map(|(place, part)| Some((self.standing_of(*part, lane, *place)?, *place)))
-                .min();
+            let first = |part: &Part| Some((self.standing_of(part.owner, lane, part.first)?, part.first));
+            return lane.parts.iter().filter_map(first).min();
         }
         let takes = |place: &&Place| self.jobs.get(place.job()).is_some_and(|slot| self.accepts(slot, phone));
-        let firsts = lane.parts.iter().filter_map(|(part, jobs)| {
-            let place = jobs.iter().find(takes)?;
-            Some((self.standing_of(*part, lane, *place)?, *place))
+        let firsts = lane.parts.iter().filter_map(|part| {
+            let place = part.jobs.iter().find(takes)?;
+            Some((self.standing_of(part.owner, lane, *place)?, *place))
         });
         firsts.min()
     }
@@ -261,7 +260,7 @@ impl Scheduler {
             return job;
         }
         let own = self.own_place(slot);
-        let jobs = self.lanes.list[lane].parts.get(&self.part(slot));
+        let jobs = self.lanes.list[lane].parts.of(self.part(slot));
         let behind = jobs.into_iter().flat_map(|jobs| jobs.range(own..)).skip(1).take(BATCH_LOOKS);
         let mut behind = behind.filter(|place| place.is_as_urgent_as(own)).map(|place| place.job());
         let same = behind.find(|job| {
@@ -341,9 +340,9 @@ impl Scheduler {
     ) -> Option<(Place, PhoneId)> {
         let lane = &self.lanes.list[lane_id];
         let mut best: Option<(Place, PhoneId)> = None;
-        for (part, jobs) in &lane.parts {
-            for place in jobs {
-                let Some(standing) = self.standing_of(*part, lane, *place) else { break };
+        for part in lane.parts.iter() {
+            for place in &part.jobs {
+                let Some(standing) = self.standing_of(part.owner, lane, *place) else { break };
                 if standing >= best.map_or(limit, |(least, _)| least) {
                     break;
                 }

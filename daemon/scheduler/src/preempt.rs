@@ -59,9 +59,9 @@ impl Scheduler {
         if self.kinds.with_victims.is_empty() {
             return;
         }
-        let parts: Vec<_> = self.lanes.list[lane].parts.keys().copied().collect();
+        let parts: Vec<_> = self.lanes.list[lane].parts.iter().map(|part| part.owner).collect();
         for part in parts {
-            let jobs = self.lanes.list[lane].parts.get(&part).into_iter().flatten();
+            let jobs = self.lanes.list[lane].parts.of(part).into_iter().flatten();
             let jobs: Vec<JobId> = jobs.map(|place| place.job()).collect();
             for job in jobs {
                 self.summon(job);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use holdfast_wire::id::JobId;
 use holdfast_wire::job::JobClass;
@@ -96,9 +97,9 @@ impl Scheduler {
 
     /// Jobs of a lane that go before a place, counted up to a limit.
     pub(crate) fn before(&self, lane: &Lane, place: Place, most: usize) -> usize {
-        let parts = lane.parts.iter().flat_map(|(part, jobs)| {
-            let standing = move |other: &&Place| self.standing_of(*part, lane, **other);
-            jobs.iter().take_while(move |other| standing(other).is_some_and(|other| other < place))
+        let parts = lane.parts.iter().flat_map(|part| {
+            let standing = move |other: &&Place| self.standing_of(part.owner, lane, **other);
+            part.jobs.iter().take_while(move |other| standing(other).is_some_and(|other| other < place))
         });
         parts.take(most).count()
     }
@@ -110,10 +111,11 @@ impl Scheduler {
 
     /// The place of a job that waits or is about to.
     pub(crate) fn own_place(&self, slot: &Slot) -> Place {
+        if slot.is_lifted { Place::lifted(slot.record.id) } else { self.unlifted_place(slot) }
+    }
+
+    fn unlifted_place(&self, slot: &Slot) -> Place {
         let JobRecord { id, spec, .. } = &*slot.record;
-        if slot.is_lifted {
-            return Place::lifted(*id);
-        }
         Place::new(self.ranks[spec.class as usize], spec.priority, spec.start_by, slot.share, *id)
     }
 
@@ -124,9 +126,7 @@ impl Scheduler {
         let record = slot.record.clone();
         let spec = &record.spec;
         let is_picky = spec.compare.is_some() || record.failed_elsewhere().next().is_some();
-        // A strict class has no better place to be lifted to.
-        let rule = self.rule(spec.class);
-        let lift_after = rule.lift_after.filter(|_| !rule.strict);
+        let lift_after = self.lift_after(spec.class);
         let (key, loosens_at) = self.lane_key(&record, slot.owner, now);
         let lane = self.lane(key);
         if let Some(slot) = self.jobs.get_mut(id) {
@@ -200,7 +200,7 @@ impl Scheduler {
         let spec = &record.spec;
         let wants = self.lanes.wants(&spec.requirements);
         let steps = &self.lanes.wants[wants].steps;
-        let reached = |after: &std::time::Duration| record.submitted_at.after(*after) <= now;
+        let reached = |after: &Duration| record.submitted_at.after(*after) <= now;
         let step = steps.iter().rposition(|(after, _)| reached(after)).unwrap_or(0);
         let next = steps.get(step + 1).map(|(after, _)| record.submitted_at.after(*after));
         let key = LaneKey {
@@ -311,12 +311,20 @@ impl Scheduler {
         self.turn.out.push(Decision::JobMoved(id));
     }
 
+    /// How long a job of a class waits before it is lifted. A strict class has no better place to be lifted to.
+    fn lift_after(&self, class: JobClass) -> Option<Duration> {
+        let rule = self.rule(class);
+        rule.lift_after.filter(|_| !rule.strict)
+    }
+
     /// Jobs of a class in the order of their age: the oldest are lifted first.
     pub(crate) fn note_age(&mut self, class: JobClass, submitted: Time, id: JobId) {
-        let Some(after) = self.rule(class).lift_after else { return };
+        let Some(after) = self.lift_after(class) else { return };
         let ages = self.ages.entry(class).or_default();
         // Nearly always the youngest; a daemon that starts after its clock was set back sees younger jobs as older ones.
-        let place = ages.partition_point(|known| *known <= (submitted, id));
+        let is_youngest = ages.back().is_none_or(|last| *last <= (submitted, id));
+        let place =
+            if is_youngest { ages.len() } else { ages.partition_point(|known| *known <= (submitted, id)) };
         if place == 0 {
             self.timers.set(submitted.after(after), Timer::Lift(class));
         }
@@ -325,7 +333,7 @@ impl Scheduler {
 
     /// Lifts the jobs of a class that have waited too long.
     pub(crate) fn lift(&mut self, class: JobClass) {
-        let Some(after) = self.rule(class).lift_after else { return };
+        let Some(after) = self.lift_after(class) else { return };
         let mut due = Vec::new();
         let ages: &mut VecDeque<(Time, JobId)> = self.ages.entry(class).or_default();
         while let Some((submitted, id)) = ages.front().copied() {
@@ -339,9 +347,28 @@ impl Scheduler {
         for id in due {
             // One that runs is lifted when it waits again.
             if self.jobs.get(id).is_some_and(|slot| slot.is_waiting && !slot.is_lifted) {
-                self.move_job(id);
+                self.lift_job(id);
             }
         }
+    }
+
+    /// Moves a waiting job to the front of its lane: nothing else of it changes.
+    fn lift_job(&mut self, id: JobId) {
+        let Some(slot) = self.jobs.get_mut(id) else { return };
+        slot.is_lifted = true;
+        let (lane, owner) = (slot.lane, slot.owner);
+        let Some(slot) = self.jobs.get(id) else { return };
+        let (part, lifted) = (self.part(slot), self.own_place(slot));
+        let before = self.unlifted_place(slot);
+        self.lanes.remove(lane, part, before);
+        self.lanes.insert(lane, part, lifted);
+        if part.is_some() {
+            let waiting = &mut self.shares.list[owner].waiting;
+            waiting.remove(&before);
+            waiting.insert(lifted);
+        }
+        self.turn.jobs.push(id);
+        self.turn.out.push(Decision::JobMoved(id));
     }
 
     /// A job's requirements may have loosened, or it need no longer wait for one phone.
