@@ -50,9 +50,10 @@ impl Scheduler {
             }
             // A job that begins to wait must not lose its owner's room, or phones that are kept for a job behind it, to
             // one that goes behind it and takes a phone which it does not take itself.
+            let grants = phones.len() + jobs.len();
             let has_rivals = |job: &JobId| {
                 !self.gangs.is_empty()
-                    || self.jobs.get(*job).is_some_and(|slot| self.shares.list[slot.owner].is_limited)
+                    || self.jobs.get(*job).is_some_and(|slot| self.shares.list[slot.owner].is_tight(grants))
             };
             let something_comes = !phones.is_empty() || !jobs.is_empty();
             let rivals = (something_comes && !owners.is_empty())
@@ -199,15 +200,23 @@ impl Scheduler {
     /// The first job of these lanes that takes the phone.
     pub(crate) fn first_of(&self, phone: PhoneId, lanes: &Bits) -> Option<(LaneId, Place)> {
         let mut best: Option<(Place, LaneId, Place)> = None;
-        for lane in lanes.both(&self.lanes.live) {
-            if best.is_some_and(|(standing, ..)| standing <= self.lanes.heads[lane]) {
-                continue;
+        let mut looked_at: Option<(Place, LaneId)> = None;
+        // No job of a lane stands before its head. So lanes are looked into by their heads, and most often one is enough.
+        loop {
+            let heads = lanes.both(&self.lanes.live).map(|lane| (self.lanes.heads[lane], lane));
+            let Some((head, lane)) = heads.filter(|head| Some(*head) > looked_at).min() else { break };
+            if best.is_some_and(|(standing, ..)| standing <= head) {
+                break;
             }
-            if let Some((standing, place)) = self.first_taker(lane, phone)
-                && best.is_none_or(|(least, ..)| standing < least)
-            {
-                best = Some((standing, lane, place));
+            if let Some((standing, place)) = self.first_taker(lane, phone) {
+                if standing == head {
+                    return Some((lane, place));
+                }
+                if best.is_none_or(|(least, ..)| standing < least) {
+                    best = Some((standing, lane, place));
+                }
             }
+            looked_at = Some((head, lane));
         }
         best.map(|(_, lane, place)| (lane, place))
     }

@@ -48,6 +48,8 @@ pub(crate) struct Share {
     later: Option<(i64, u64)>,
     /// What the attempts that run are expected to use.
     pub(crate) expected_ms: u64,
+    /// The most that any attempt of it was ever expected to use.
+    pub(crate) longest_ms: u64,
     /// Its waiting jobs in the order of service, when it has limits.
     pub(crate) waiting: BTreeSet<Place>,
     /// Up to where it has been served, by rank.
@@ -58,6 +60,15 @@ impl Share {
     /// Whether an attempt on so many phones would be more than it may run.
     pub(crate) fn is_full(&self, phones: u16) -> bool {
         self.rule.running_max.is_some_and(|most| self.running + u32::from(phones) > most)
+    }
+
+    /// Whether so many more attempts could meet one of its limits: then it matters which of its jobs begins first.
+    pub(crate) fn is_tight(&self, attempts: usize) -> bool {
+        let more = u32::try_from(attempts).unwrap_or(u32::MAX);
+        let running = self.running.saturating_add(more);
+        let full = self.rule.running_max.is_some_and(|most| running > most);
+        let more_ms = self.longest_ms.saturating_mul(u64::from(more));
+        full || self.would_be_beyond_quota(more_ms)
     }
 
     /// Where a job of it stands now; none when it may not begin any.
@@ -91,8 +102,13 @@ impl Share {
 
     /// Whether what it has used today, with what it is using, is all that it may.
     pub(crate) fn is_beyond_quota(&self) -> bool {
+        self.would_be_beyond_quota(0)
+    }
+
+    fn would_be_beyond_quota(&self, more_ms: u64) -> bool {
         let quota_ms = self.rule.minutes_per_day.map(|minutes| u64::from(minutes) * 60_000);
-        quota_ms.is_some_and(|quota_ms| self.used_ms.saturating_add(self.expected_ms) >= quota_ms)
+        let all_ms = self.used_ms.saturating_add(self.expected_ms).saturating_add(more_ms);
+        quota_ms.is_some_and(|quota_ms| all_ms >= quota_ms)
     }
 }
 
@@ -123,6 +139,7 @@ impl Shares {
             used_ms: 0,
             later: None,
             expected_ms: 0,
+            longest_ms: 0,
             waiting: BTreeSet::new(),
             served: BTreeMap::new(),
         };

@@ -46,6 +46,8 @@ impl Scheduler {
         let spec = &record.spec;
         let owner = self.shares.id(spec.owner.as_ref(), &self.policy);
         let usual_ms = u64::try_from(spec.usual_duration().as_millis()).unwrap_or(u64::MAX);
+        let longest = &mut self.shares.list[owner].longest_ms;
+        *longest = usual_ms.max(*longest);
         let rank = self.ranks[spec.class as usize];
         let share = if spec.class == JobClass::Idle {
             // Least tested first: what is queued already will have been tested by the time this one's turn comes.
