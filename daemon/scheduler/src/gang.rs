@@ -120,11 +120,9 @@ impl Scheduler {
         let mut beyond: Vec<Place> = Vec::new();
         for lane in self.gang_lanes.iter().filter(|lane| self.lanes.live.has(**lane)) {
             let lane = &self.lanes.list[*lane];
-            for (part, jobs) in lane.parts.iter().filter(|(part, _)| part.is_some()) {
-                let standing = jobs
-                    .iter()
-                    .take(BEYOND_LOOKS)
-                    .map(|place| (place, self.standing_of(*part, lane, *place)));
+            for part in lane.parts.iter().filter(|part| part.owner.is_some()) {
+                let looked_at = part.jobs.iter().take(BEYOND_LOOKS);
+                let standing = looked_at.map(|place| (place, self.standing_of(part.owner, lane, *place)));
                 beyond.extend(
                     standing.filter_map(|(place, standing)| standing.filter(|standing| standing != place)),
                 );

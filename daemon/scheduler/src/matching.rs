@@ -229,13 +229,12 @@ impl Scheduler {
                 let slot = self.jobs.get(place.job());
                 slot.is_some_and(|slot| self.accepts(slot, phone) && self.uses_one(lane, slot))
             };
-            let firsts = lane.parts.iter().filter_map(|(part, jobs)| {
-                let first = jobs.first()?;
+            let firsts = lane.parts.iter().filter_map(|part| {
                 // Nothing is kept for those beyond their owner's quota: either the first few of them begin, or none.
-                let is_within = self.standing_of(*part, lane, *first)? == *first;
+                let is_within = self.standing_of(part.owner, lane, part.first)? == part.first;
                 let looks = if is_within { usize::MAX } else { OWNER_LOOKS };
-                let place = jobs.iter().take(looks).find(takes)?;
-                Some((self.standing_of(*part, lane, *place)?, *place))
+                let place = part.jobs.iter().take(looks).find(takes)?;
+                Some((self.standing_of(part.owner, lane, *place)?, *place))
             });
             return firsts.min();
         }
