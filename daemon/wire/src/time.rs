@@ -14,10 +14,14 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
 pub struct Time(i64);
 
+/// The last instant, milliseconds since 1970: the last that jiff takes. What it names as its own end lies later by most
+/// of a second, and is refused when it is given in milliseconds.
+const LAST_MS: i64 = 253_402_207_200_000;
+
 impl Time {
-    /// From milliseconds since 1970-01-01 00:00 UTC; held inside the years that RFC 3339 can write.
+    /// From milliseconds since 1970-01-01 00:00 UTC; held inside the years that can be written and read back.
     pub fn from_unix_ms(ms: i64) -> Self {
-        Self(ms.clamp(jiff::Timestamp::MIN.as_millisecond(), jiff::Timestamp::MAX.as_millisecond()))
+        Self(ms.clamp(jiff::Timestamp::MIN.as_millisecond(), LAST_MS))
     }
 
     /// Milliseconds since 1970-01-01 00:00 UTC.
@@ -40,7 +44,7 @@ impl Time {
 
 impl From<jiff::Timestamp> for Time {
     fn from(instant: jiff::Timestamp) -> Self {
-        Self(instant.as_millisecond())
+        Self::from_unix_ms(instant.as_millisecond())
     }
 }
 
@@ -75,6 +79,18 @@ mod tests {
         let time = Time::from_unix_ms(1_700_000_000_120);
         assert_eq!(time.to_string(), "2023-11-14T22:13:20.120Z");
         assert_eq!(Time::try_from(String::from(time)).ok(), Some(time));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn every_instant_is_written_and_read_back(ms in proptest::num::i64::ANY, after in proptest::num::u64::ANY) {
+            for ms in [ms, ms >> 16, i64::MAX, i64::MIN, LAST_MS - 1, LAST_MS, LAST_MS + 1, LAST_MS + 999] {
+                let time = Time::from_unix_ms(ms).after(Duration::from_millis(after));
+                proptest::prop_assert_eq!(Time::try_from(String::from(time)).ok(), Some(time), "{} ms", ms);
+            }
+            let last = Time::from(jiff::Timestamp::MAX);
+            proptest::prop_assert_eq!(Time::try_from(String::from(last)).ok(), Some(last));
+        }
     }
 
     #[test]
