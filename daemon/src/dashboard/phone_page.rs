@@ -92,6 +92,8 @@ fn known_facts(facts: &PhoneFacts) -> Part {
             dl {
                 dt { "UDID" } dd { code { (facts.udid) } }
                 dt { "model" } dd { (shown(&facts.model)) " (" (shown(&facts.product_type)) ")" }
+                @if let Some(chip) = &facts.chip { dt { "chip" } dd { (shown(chip)) } }
+                @if let Some(region) = &facts.region { dt { "sold in" } dd { (shown(region)) } }
                 dt { "iOS" } dd { (facts.os_version) " (" (shown(&facts.os_build)) ")" }
                 dt { "trust" } dd { (pairing_words(facts.pairing)) }
                 dt { "passcode" } dd { @if facts.passcode_locked { "locks it now" } @else { "does not lock it" } }

@@ -130,6 +130,8 @@ fn describe(phone: &PhoneView) -> String {
         ),
         ("labels", labels.join(", ")),
         ("model", format!("{} ({})", facts.model, facts.product_type)),
+        ("chip", facts.chip.clone().unwrap_or_else(unknown)),
+        ("region", facts.region.clone().unwrap_or_else(unknown)),
         ("iOS", format!("{} ({})", facts.os_version, facts.os_build)),
         ("battery", battery(phone)),
         (
