@@ -10,7 +10,7 @@ use holdfast_scheduler::JobRecord;
 use holdfast_store::codec::Kind;
 use holdfast_store::{Entry, Key, Op, Store, StoreError};
 use holdfast_wire::api::AuditEntry;
-use holdfast_wire::id::{BlobHash, JobId};
+use holdfast_wire::id::{BlobHash, CaseName, JobId};
 use holdfast_wire::job::JobState;
 
 use crate::records::{self, CaseStat};
@@ -36,6 +36,7 @@ trait Shelves: Send + Sync {
     fn after(&self, after: EndedKey, limit: usize) -> BoxFuture<'_, Result<Vec<JobRecord>, StoreError>>;
     fn audit(&self, below: u64, limit: usize) -> BoxFuture<'_, Result<Vec<AuditEntry>, StoreError>>;
     fn case_stats(&self) -> BoxFuture<'_, Result<Vec<CaseStat>, StoreError>>;
+    fn case_stat<'a>(&'a self, case: &'a CaseName) -> BoxFuture<'a, Result<Option<CaseStat>, StoreError>>;
     fn report(&self, hash: BlobHash) -> BoxFuture<'_, Result<Option<Vec<u8>>, StoreError>>;
 }
 
@@ -88,6 +89,14 @@ impl Archive {
     pub async fn case_stats(&self) -> Result<Vec<CaseStat>, StoreError> {
         self.0.case_stats().await
     }
+
+    /// What is known of how a case went; none when it was never run.
+    ///
+    /// # Errors
+    /// The store does not serve, or the record is damaged.
+    pub async fn case_stat(&self, case: &CaseName) -> Result<Option<CaseStat>, StoreError> {
+        self.0.case_stat(case).await
+    }
 }
 
 impl<S: Store> Shelves for Held<S> {
@@ -132,6 +141,13 @@ impl<S: Store> Shelves for Held<S> {
         Box::pin(
             async move { all(&*self.store, records::CASE_STAT).await?.iter().map(records::read).collect() },
         )
+    }
+
+    fn case_stat<'a>(&'a self, case: &'a CaseName) -> BoxFuture<'a, Result<Option<CaseStat>, StoreError>> {
+        Box::pin(async move {
+            let entry = self.store.get(&records::CASE_STAT.name(case.as_str())?).await?;
+            entry.as_ref().map(records::read).transpose()
+        })
     }
 }
 

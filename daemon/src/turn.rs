@@ -629,7 +629,7 @@ impl<S: Store> Loop<S> {
         }
         let build = job.spec.build.hash;
         let stat = self.case_stats.entry(case.clone()).or_insert_with(|| CaseStat::new(case));
-        stat.count(build, went, self.clock.now());
+        stat.count(attempt, build, went, self.clock.now());
         let op = records::put_case_stat(stat)?;
         turn.put(op);
         Ok(())

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use axum::http::{Method, StatusCode};
 use holdfast_store::{MemoryStore, StoreError};
 use holdfast_wire::outcome::AttemptEnd;
-use holdfast_wire::sync::{AttemptProgress, Order, SyncReply};
+use holdfast_wire::sync::{AttemptProgress, Order, OutboxItem, SyncReply};
 use holdfastd::farm::FarmError;
 use serde_json::json;
 use support::{Agent, Daemon, End, Mortal, News, PATIENCE, ended, hash, post_sync, ready, taken};
@@ -238,6 +238,51 @@ async fn a_waiting_agent_is_answered_when_the_daemon_stops() {
     let answered =
         tokio::time::timeout(PATIENCE / 2, async { tokio::join!(post_sync(&daemon, &waiting), stop).0 });
     assert_eq!(answered.await.unwrap().status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn how_a_case_has_gone_is_shown_and_survives_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::on_disk(folder.path(), "d1").await;
+    let build = daemon.with_build().await;
+    let mut agent = Agent::new("r1");
+    agent.say(&daemon, phones(PHONE)).await;
+    let never = daemon.get("/api/v1/cases").await.json();
+    assert_eq!(never["items"][0]["stats"]["passed_percent"], json!(null), "never run");
+    for failure in [None, Some("launch 1 of 5 crashed"), None] {
+        daemon.submit(&build, "custom").await;
+        agent.say(&daemon, News::default()).await;
+        let (lease, work) = agent.begin(PHONE);
+        agent.held.clear();
+        let mut entry = ended("e1", work.attempt, PHONE, lease, AttemptEnd::Passed);
+        entry.id = format!("e-{}", work.attempt.job).parse().unwrap();
+        let OutboxItem::AttemptEnded { report } = &mut entry.what else { unreachable!() };
+        report.cases[0].failure = failure.map(str::to_owned);
+        // Said twice, it is counted once.
+        let said = entries(vec![entry.clone()]);
+        agent.say(&daemon, said).await;
+        agent.say(&daemon, entries(vec![entry])).await;
+    }
+    let listed = daemon.get("/api/v1/cases").await.json();
+    let case = &listed["items"][0];
+    let mut stats = case["stats"].clone();
+    let failures = stats["last_failures"].take();
+    assert_eq!(
+        (&case["name"], stats),
+        (
+            &json!("cold-launch"),
+            json!({ "runs": 3, "passed": 2, "failed": 1, "flaky": 2, "passed_percent": 66, "failed_percent": 34,
+                "flaky_percent": 67, "recent_runs": 3, "recent_failed": 1, "last_failures": null })
+        )
+    );
+    assert_eq!(failures[0]["attempt"], "J2.1");
+    assert_eq!(failures[0]["build"], json!(build));
+    let page = daemon.get("/jobs/J3").await.text();
+    assert!(page.contains("passed 66 % of 3 runs, flaky 67 %"), "{page}");
+    daemon.kill().await;
+    let daemon = Daemon::on_disk(folder.path(), "d2").await;
+    assert_eq!(daemon.get("/api/v1/cases").await.json(), listed);
+    daemon.kill().await;
 }
 
 #[tokio::test]

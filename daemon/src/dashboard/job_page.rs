@@ -7,6 +7,7 @@ use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::job::{JobOutcome, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, CaseResult, LaunchEnd};
 use holdfast_wire::time::Time;
+use holdfast_wire::views::CaseStats;
 use maud::{Markup, html};
 
 use super::part::Part;
@@ -40,7 +41,7 @@ pub fn parts(page: &JobPage, now: Time) -> Vec<Part> {
         why(page.explanation.as_ref(), &phones, now),
         list("attempts", "Attempts", attempts.len(), attempts, "No phone has been given to this job yet."),
         list("crashes", "Crashes", rows.len(), rows, "No crash was collected in this job."),
-        asked(job),
+        asked(page),
     ]
 }
 
@@ -197,7 +198,8 @@ fn launch_end(end: &LaunchEnd, crashes: &[CrashView]) -> Markup {
     }
 }
 
-fn asked(job: &JobView) -> Part {
+fn asked(page: &JobPage) -> Part {
+    let job = &page.job;
     let spec = &job.spec;
     let build = &spec.build;
     let html = html! {
@@ -209,7 +211,7 @@ fn asked(job: &JobView) -> Part {
                     (shown(&build.executable)) " " (shown(&build.version)) " (" (shown(&build.build_number)) ") · "
                     (build.bundle_id) " · " (bytes(build.size_bytes)) " · " code title=(build.hash) { (build.hash.short()) }
                 }
-                @for case in spec.cases.iter() { dt { "case" } dd { (case_words(case)) } }
+                @for case in spec.cases.iter() { dt { "case" } dd { (case_words(case, page.stats.get(&case.name))) } }
                 dt { "phones" }
                 dd { @if spec.phones > 1 { (spec.phones) " at once: " } (demands(&spec.requirements)) }
                 @if let Some(compare) = &spec.compare { dt { "compared in" } dd { (compare) } }
@@ -224,7 +226,7 @@ fn asked(job: &JobView) -> Part {
     Part::leaf("asked", html)
 }
 
-fn case_words(case: &Case) -> Markup {
+fn case_words(case: &Case, stats: Option<&CaseStats>) -> Markup {
     let CaseRun::Launch { launches, stay_ms, launch_timeout_ms, arguments } = &case.run;
     let arguments: Vec<String> = arguments.iter().map(|argument| shown(argument)).collect();
     html! {
@@ -232,6 +234,14 @@ fn case_words(case: &Case) -> Markup {
         (launches) " cold launches, each alive for " (span(Duration::from_millis(*stay_ms)))
         ", a hang after " (span(Duration::from_millis(*launch_timeout_ms)))
         @if !arguments.is_empty() { ", with " code { (arguments.join(" ")) } }
+        @if let Some(stats) = stats {
+            span.quiet {
+                " · on this farm " (stats.words())
+                @if let Some(attempt) = stats.last_failures.first().and_then(|last| last.attempt) {
+                    ", failed last in " a href={ "/jobs/" (attempt.job) } { (attempt) }
+                }
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pages of the farm itself: the same snapshot, blobs and loop that the API reads.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_wire::api::{CrashView, JobView, PhoneView};
 use holdfast_wire::id::{AttemptId, CrashId, JobId, Udid};
@@ -88,7 +88,13 @@ impl Pictures for App {
         let found = job.attempts.iter().flat_map(|attempt| &attempt.crashes);
         let crashes =
             found.filter_map(|id| snapshot.crashes.get(id)).map(|crash| (**crash).clone()).collect();
-        Ok(Some(JobPage { job, explanation, crashes, phones }))
+        let mut stats = BTreeMap::new();
+        for case in job.spec.cases.iter() {
+            let stat = self.farm.archive.case_stat(&case.name).await;
+            let stat = stat.map_err(|error| Unreadable(Box::new(error)))?;
+            stats.extend(stat.map(|stat| (case.name.clone(), stat.shown())));
+        }
+        Ok(Some(JobPage { job, explanation, crashes, phones, stats }))
     }
 
     async fn phone(&self, udid: &Udid) -> Result<Option<PhonePage>, Unreadable> {

@@ -1,11 +1,13 @@
 //! What pages are made of, and the trait through which they get it. How it is read from the farm is not here.
 
+use std::collections::BTreeMap;
+
 use holdfast_crash::Report;
 use holdfast_wire::api::{CrashView, Explanation, JobView, PhoneView, QueueView, RackView};
-use holdfast_wire::id::{AttemptId, CrashId, JobId, Udid};
+use holdfast_wire::id::{AttemptId, CaseName, CrashId, JobId, Udid};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
-use holdfast_wire::views::OwnerView;
+use holdfast_wire::views::{CaseStats, OwnerView};
 use tokio::sync::watch;
 
 /// Everything the first page shows.
@@ -38,6 +40,8 @@ pub struct JobPage {
     pub crashes: Vec<CrashView>,
     /// Phones that the job or its explanation names, as far as they are known.
     pub phones: Vec<PhoneView>,
+    /// How its cases have gone on this farm, whatever job they were run for.
+    pub stats: BTreeMap<CaseName, CaseStats>,
 }
 
 /// Everything the page of a phone shows.

@@ -85,6 +85,7 @@ fn a_failed_job_shows_its_attempts_and_its_crash() {
         explanation: None,
         crashes: vec![samples::crash(1)],
         phones: vec![samples::phone(1), samples::phone(2)],
+        stats: [("cold-launch".parse().unwrap(), samples::stats())].into(),
     };
     insta::assert_snapshot!("failed_job", lines(&job_page::render(&page, samples::now()).into_string()));
 }
@@ -96,6 +97,7 @@ fn a_waiting_job_says_why_phone_by_phone() {
         explanation: Some(samples::explanation(JobId(3))),
         crashes: vec![],
         phones: vec![samples::phone(1)],
+        stats: [].into(),
     };
     let why = job_page::parts(&page, samples::now()).into_iter().find(|part| part.id == "why").unwrap();
     insta::assert_snapshot!("waiting_job", lines(&why.html));

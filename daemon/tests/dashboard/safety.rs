@@ -181,7 +181,8 @@ fn texts_from_outside_are_escaped_and_made_visible_everywhere() {
     explanation.rules[0].words = HOSTILE.to_owned();
     let udid: Udid = samples::udid(1);
     let phone = phones.iter().find(|phone| phone.facts.udid == udid).unwrap().clone();
-    let job_page = JobPage { job, explanation: Some(explanation), crashes: crashes.clone(), phones };
+    let stats = std::collections::BTreeMap::new();
+    let job_page = JobPage { job, explanation: Some(explanation), crashes: crashes.clone(), phones, stats };
     let phone_page = PhonePage { phone: phone.clone(), jobs, crashes: crashes.clone() };
     let crash_page = CrashPage { view: crashes[0].clone(), report, phone: Some(phone) };
     let pages = [

@@ -18,7 +18,7 @@ use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
 use holdfast_wire::phone::{Battery, InstalledApp, Pairing, PhoneFacts, PhoneState, Storage};
 use holdfast_wire::time::Time;
-use holdfast_wire::views::{LimitsFrom, OwnerView};
+use holdfast_wire::views::{CaseFailure, CaseStats, LimitsFrom, OwnerView};
 use holdfastd::dashboard::{CrashPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable};
 use tokio::sync::watch;
 
@@ -189,6 +189,28 @@ fn running(number: u64, class: JobClass, phone: &PhoneView, index: usize) -> Job
         waiting: None,
         attempts: vec![AttemptView { progress, ..attempt(number, 1, index) }],
         ..job(number, class)
+    }
+}
+
+/// A case that fails now and then.
+pub(crate) fn stats() -> CaseStats {
+    let attempt = Some("J7.2".parse().unwrap());
+    let last = CaseFailure {
+        at: Time::from_unix_ms(now().as_unix_ms() - 1_200_000),
+        build: BuildHash::new([7; 32]),
+        attempt,
+    };
+    CaseStats {
+        runs: 50,
+        passed: 47,
+        failed: 3,
+        flaky: 2,
+        passed_percent: Some(94),
+        failed_percent: Some(6),
+        flaky_percent: Some(4),
+        recent_runs: 50,
+        recent_failed: 3,
+        last_failures: vec![last],
     }
 }
 
@@ -503,7 +525,8 @@ impl Pictures for Sample {
         let Some(job) = jobs.into_iter().find(|job| job.id == id) else { return Ok(None) };
         let explanation = (job.state == JobState::Queued).then(|| explanation(id));
         let crashes = crashes.into_iter().filter(|crash| crash.origin.attempt.is_some_and(|of| of.job == id));
-        Ok(Some(JobPage { job, explanation, crashes: crashes.collect(), phones }))
+        let stats = job.spec.cases.iter().map(|case| (case.name.clone(), stats())).collect();
+        Ok(Some(JobPage { job, explanation, crashes: crashes.collect(), phones, stats }))
     }
 
     async fn phone(&self, udid: &Udid) -> Result<Option<PhonePage>, Unreadable> {

@@ -6,7 +6,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::api::Mistake;
-use crate::id::{JobId, Owner, PoolName, RackId, ScheduleName, Slot, Udid};
+use crate::case::CaseRun;
+use crate::id::{AttemptId, BuildHash, CaseName, JobId, Owner, PoolName, RackId, ScheduleName, Slot, Udid};
 use crate::job::JobClass;
 use crate::sync::YieldWhen;
 use crate::time::Time;
@@ -171,6 +172,71 @@ impl fmt::Display for OwnerLimits {
 
 fn one() -> u32 {
     1
+}
+
+/// `GET /api/v1/cases`: a case of the catalogue, and how it has gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CaseView {
+    /// Its name.
+    pub name: CaseName,
+    /// Who is asked when it fails.
+    pub owner: Owner,
+    /// What it does on the phone.
+    pub run: CaseRun,
+    /// How it has gone.
+    #[serde(default)]
+    pub stats: CaseStats,
+}
+
+/// How a case has gone so far, whatever job it was run for.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CaseStats {
+    /// How often it was run.
+    pub runs: u64,
+    /// How often it passed.
+    pub passed: u64,
+    /// How often it failed.
+    pub failed: u64,
+    /// How often it went otherwise than the run before it on the very same build: what flakes.
+    pub flaky: u64,
+    /// Of a hundred runs, how many passed, rounded down; none when it was never run.
+    pub passed_percent: Option<u8>,
+    /// Of a hundred runs, how many failed, rounded up; none when it was never run.
+    pub failed_percent: Option<u8>,
+    /// Of a hundred runs, how many were flaky, rounded up; none when it was never run.
+    pub flaky_percent: Option<u8>,
+    /// Runs that are remembered one by one, at most fifty: the last ones.
+    pub recent_runs: u64,
+    /// How many of these failed.
+    pub recent_failed: u64,
+    /// The last failures among these, newest first, at most five.
+    pub last_failures: Vec<CaseFailure>,
+}
+
+impl CaseStats {
+    /// In a few words: `passed 96 % of 50 runs, flaky 4 %`.
+    pub fn words(&self) -> String {
+        let (Some(passed), Some(flaky)) = (self.passed_percent, self.flaky_percent) else {
+            return "never run".to_owned();
+        };
+        let runs = if self.runs == 1 { "run" } else { "runs" };
+        let flakes = if self.flaky == 0 { String::new() } else { format!(", flaky {flaky} %") };
+        format!("passed {passed} % of {} {runs}{flakes}", self.runs)
+    }
+}
+
+/// One failure of a case.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CaseFailure {
+    /// When the daemon knew.
+    pub at: Time,
+    /// On which build.
+    pub build: BuildHash,
+    /// In which attempt; none for runs of before this was kept.
+    pub attempt: Option<AttemptId>,
 }
 
 /// `GET /api/v1/config`: the configuration in force.

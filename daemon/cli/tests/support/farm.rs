@@ -12,6 +12,7 @@ use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
 use holdfast_wire::phone::{Battery, InstalledApp, OsVersion, Pairing, PhoneFacts, PhoneState, Storage};
 use holdfast_wire::time::Time;
+use holdfast_wire::views::{CaseFailure, CaseStats, CaseView};
 
 use super::StandIn;
 
@@ -59,7 +60,7 @@ impl Farm {
         standin.tell(&format!("POST /api/v1/phones/{BUSY}/force-release"), 200, &phones[0]);
         standin.tell("GET /api/v1/phones", 200, &page(phones, None));
         standin.tell("GET /api/v1/racks", 200, &page(vec![self.rack()], None));
-        standin.tell("GET /api/v1/cases", 200, &page(vec![case()], None));
+        standin.tell("GET /api/v1/cases", 200, &page(self.cases(), None));
         standin.tell("GET /api/v1/crashes", 200, &page(vec![self.crash()], None));
         standin.tell("GET /api/v1/crashes/cdcd", 200, &serde_json::json!({ "kind": "crash" }));
         standin.tell_bytes(
@@ -107,6 +108,34 @@ impl Farm {
         assert!(MINUTES.contains(&minutes), "only these are settled");
         // A second more: a little of a clock set back must not change the number of minutes.
         Time::from_unix_ms(self.now.as_unix_ms() - i64::from(minutes) * 60_000 - 1_000)
+    }
+
+    fn cases(&self) -> Vec<CaseView> {
+        let Case { name, owner, run } = case();
+        let failure = |minutes, attempt: &str| CaseFailure {
+            at: self.ago(minutes),
+            build: identity().hash,
+            attempt: Some(attempt.parse().unwrap()),
+        };
+        let stats = CaseStats {
+            runs: 120,
+            passed: 113,
+            failed: 7,
+            flaky: 4,
+            passed_percent: Some(94),
+            failed_percent: Some(6),
+            flaky_percent: Some(4),
+            recent_runs: 50,
+            recent_failed: 2,
+            last_failures: vec![failure(10, "J17.1"), failure(90, "J3.2")],
+        };
+        let new = CaseView {
+            name: "warm".parse().unwrap(),
+            owner: owner.clone(),
+            run: run.clone(),
+            stats: CaseStats::default(),
+        };
+        vec![CaseView { name, owner, run, stats }, new]
     }
 
     pub(crate) fn build(&self) -> Build {
