@@ -18,6 +18,13 @@ use crate::scheduler::Scheduler;
 use crate::shares::OwnerId;
 use crate::timers::Timer;
 
+/// Jobs that are lifted in one turn, at most: when a great many were submitted in the same moment, nobody else has to
+/// wait for all of them.
+const LIFTS_MAX: usize = 1_000;
+
+/// When the next ones are lifted.
+const NEXT_LIFTS: Duration = Duration::from_millis(1);
+
 /// A job that waits or runs, as the brain knows it.
 #[derive(Debug)]
 pub(crate) struct Slot {
@@ -339,6 +346,10 @@ impl Scheduler {
         let mut due = Vec::new();
         let ages: &mut VecDeque<(Time, JobId)> = self.ages.entry(class).or_default();
         while let Some((submitted, id)) = ages.front().copied() {
+            if due.len() == LIFTS_MAX {
+                self.timers.set(self.now.after(NEXT_LIFTS), Timer::Lift(class));
+                break;
+            }
             if submitted.after(after) > self.now {
                 self.timers.set(submitted.after(after), Timer::Lift(class));
                 break;

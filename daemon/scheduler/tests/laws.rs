@@ -9,9 +9,9 @@ mod script;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use farm::{World, end_of, ended, phone, spec};
-use holdfast_scheduler::Event;
+use farm::{World, end_of, ended, phone, policy, spec};
 use holdfast_scheduler::record::HoldPhase;
+use holdfast_scheduler::{Decision, Event};
 use holdfast_wire::id::{AttemptId, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::{JobClass, JobState};
 use holdfast_wire::outcome::AttemptEnd;
@@ -316,4 +316,28 @@ fn a_crash_job_never_waits_for_lower_work_on_its_own_phone() {
          J3.1 on A
          A runs J3.1 by lease 2",
     );
+}
+
+#[test]
+fn jobs_that_all_came_at_once_are_lifted_in_turns_that_others_need_not_wait_for() {
+    let mut world = World::under(policy());
+    for number in 1..=2_500 {
+        world.apply(Event::JobSubmitted { job: JobId(number), spec: Box::new(spec(JobClass::Custom)) });
+    }
+    let after = world.policy.class(JobClass::Custom).lift_after.unwrap();
+    world.now = world.now.after(after);
+    let mut lifted = Vec::new();
+    loop {
+        world.woken();
+        let moved = world.apply(Event::TimeReached);
+        let moved = moved.iter().filter(|decision| matches!(decision, Decision::JobMoved(_))).count();
+        if moved == 0 {
+            break;
+        }
+        lifted.push(moved);
+        let wake = world.next_wake().unwrap();
+        assert!(wake >= world.now, "the time that comes next is not past");
+        world.now = wake;
+    }
+    assert_eq!(lifted, [1_000, 1_000, 500]);
 }
