@@ -73,6 +73,25 @@ pub struct JobRequest {
     pub once: bool,
 }
 
+impl JobRequest {
+    /// Asks for this build on any one phone, without cases and without haste.
+    pub fn plain(class: JobClass, build: BuildHash) -> Self {
+        Self {
+            class,
+            build,
+            cases: Vec::new(),
+            inline_cases: Vec::new(),
+            requirements: Requirements::default(),
+            priority: 0,
+            owner: None,
+            start_by: None,
+            phones: crate::job::one_phone(),
+            compare: None,
+            once: false,
+        }
+    }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
 fn is_false(flag: &bool) -> bool {
     !*flag

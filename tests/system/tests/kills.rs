@@ -20,7 +20,7 @@ use holdfast_system::control::{Control, Entry, PhoneEvent};
 use holdfast_system::farm::{APP, Farm, Plan, sample};
 use holdfast_wire::api::{CrashView, JobRequest, JobView};
 use holdfast_wire::build::Build;
-use holdfast_wire::job::{JobClass, JobOutcome, JobState, Requirements};
+use holdfast_wire::job::{JobClass, JobOutcome, JobState};
 use holdfast_wire::outcome::Blame;
 use serde_json::json;
 use tokio::time::{Instant, sleep, timeout};
@@ -146,17 +146,8 @@ async fn submit_all(api: Api, build: Build, seed: u64) {
             "run": { "kind": "launch", "launches": 2, "stay_ms": random.below(200) + 200, "launch_timeout_ms": 20_000 },
         });
         let request = JobRequest {
-            class: classes[number % classes.len()],
-            build: build.identity.hash,
-            cases: Vec::new(),
             inline_cases: vec![serde_json::from_value(case).unwrap()],
-            requirements: Requirements::default(),
-            priority: 0,
-            owner: None,
-            start_by: None,
-            phones: 1,
-            compare: None,
-            once: false,
+            ..JobRequest::plain(classes[number % classes.len()], build.identity.hash)
         };
         let key = format!("kills-{number}");
         wait_for(STEP_LIMIT, "an answer to a submission", async || api.submit(&request, &key).await.ok())

@@ -113,19 +113,8 @@ async fn upload(farm: &Farm) -> BuildHash {
 }
 
 async fn submit(farm: &Farm, build: BuildHash, class: JobClass, requirements: Requirements) -> JobView {
-    let request = JobRequest {
-        class,
-        build,
-        cases: vec!["cold-launch".parse().unwrap()],
-        inline_cases: Vec::new(),
-        requirements,
-        priority: 0,
-        owner: None,
-        start_by: None,
-        phones: 1,
-        compare: None,
-        once: false,
-    };
+    let cases = vec!["cold-launch".parse().unwrap()];
+    let request = JobRequest { cases, requirements, ..JobRequest::plain(class, build) };
     farm.api.submit(&request, &format!("page-{class}")).await.unwrap()
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use holdfast_wire::api::{CrashView, JobRequest, JobView};
 use holdfast_wire::build::Build;
-use holdfast_wire::job::{JobClass, JobState, Requirements};
+use holdfast_wire::job::{JobClass, JobState};
 use tokio::time::{Duration, Instant, sleep};
 
 use super::board::Board;
@@ -76,19 +76,8 @@ pub async fn tell(farm: &Farm, board: &mut Board) -> anyhow::Result<Shown> {
     let mut ids = Vec::new();
     for class in CLASSES {
         for build in &builds {
-            let request = JobRequest {
-                class,
-                build: build.identity.hash,
-                cases: vec!["cold-launch".parse()?],
-                inline_cases: Vec::new(),
-                requirements: Requirements::default(),
-                priority: 0,
-                owner: None,
-                start_by: None,
-                phones: 1,
-                compare: None,
-                once: false,
-            };
+            let plain = JobRequest::plain(class, build.identity.hash);
+            let request = JobRequest { cases: vec!["cold-launch".parse()?], ..plain };
             let key = format!("demo-{class}-{}", build.identity.build_number);
             ids.push(farm.api.submit(&request, &key).await?.id);
         }
