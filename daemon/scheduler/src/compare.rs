@@ -65,6 +65,8 @@ impl Scheduler {
             return None;
         }
         let own = self.standing(first)?;
+        // What is only lent to the one is not given to it before the other, whose pool's it is.
+        let is_lent = !self.lanes.list[first.lane].native.has(self.phones[phone].kind);
         let others = comparison.waiting.iter().filter_map(|job| self.jobs.get(*job));
         let mut fitting = others.filter(|slot| {
             let lane = &self.lanes.list[slot.lane];
@@ -72,7 +74,7 @@ impl Scheduler {
             slot.record.spec.build.hash != last
                 && slot.record.spec.phones == 1
                 && self.standing(slot).is_some_and(|place| place.is_as_urgent_as(own))
-                && lane.fits(kind)
+                && (lane.native.has(kind) || (is_lent && lane.lent.has(kind)))
                 && self.accepts(slot, phone)
         });
         fitting.next().map(|slot| slot.record.id)

@@ -27,9 +27,18 @@ const OWNER_LOOKS: usize = 32;
 /// Failures through the fault of phones of one rack after which the whole rack is avoided.
 const RACK_FAILURES: usize = 2;
 
+/// Who may have lesser work give way, once no more free phones can be given away.
+#[derive(Debug, Default)]
+struct Asking {
+    jobs: Vec<JobId>,
+    lanes: Vec<LaneId>,
+    owners: Vec<OwnerId>,
+}
+
 impl Scheduler {
     /// Gives leases until no waiting job fits a free phone, and asks for phones that lesser work holds.
     pub(crate) fn dispatch(&mut self) {
+        let mut asking = Asking::default();
         loop {
             self.ungather_barred();
             let phones = std::mem::take(&mut self.turn.phones);
@@ -46,13 +55,22 @@ impl Scheduler {
                 jobs.extend(self.picky.iter());
             }
             if phones.is_empty() && jobs.is_empty() && lanes.is_empty() && owners.is_empty() {
-                return;
+                // Whoever could be given a free phone has one. What is kept for a job of several may be borrowed by whoever
+                // goes before it, now that no job is left whose pool it is; what is still wanted is asked of others.
+                if !self.gangs.is_empty() {
+                    self.match_all();
+                }
+                self.seat_gangs_beyond_quota();
+                if self.turn.is_settled() && !self.ask(std::mem::take(&mut asking)) {
+                    return;
+                }
+                continue;
             }
-            // A job that begins to wait must not lose its owner's room, or phones that are kept for a job behind it, to
-            // one that goes behind it and takes a phone which it does not take itself.
+            // A job that begins to wait must not lose its owner's room, or phones that a job of several behind it takes too,
+            // to one that goes behind it and takes a phone which it does not take itself.
             let grants = phones.len() + jobs.len();
             let has_rivals = |job: &JobId| {
-                !self.gangs.is_empty()
+                self.gang_lanes.iter().any(|lane| self.lanes.live.has(*lane))
                     || self.jobs.get(*job).is_some_and(|slot| self.shares.list[slot.owner].is_tight(grants))
             };
             let something_comes = !phones.is_empty() || !jobs.is_empty();
@@ -68,22 +86,38 @@ impl Scheduler {
                 }
                 self.seat_all(&mut jobs);
             }
-            self.seat_gangs_beyond_quota();
             for owner in owners {
                 // What a job of several phones has let go of goes to whoever is first, not to this owner.
                 if self.ungather_barred() || !self.turn.phones.is_empty() {
                     self.turn.owners.push(owner);
                 } else {
                     self.let_through(owner);
+                    asking.owners.push(owner);
                 }
             }
-            for job in jobs {
-                self.summon(job);
-            }
-            for lane in lanes {
-                self.summon_for_lane(lane);
+            if !self.kinds.with_victims.is_empty() {
+                asking.jobs.append(&mut jobs);
+                asking.lanes.extend(lanes);
             }
         }
+    }
+
+    /// Lets those who found no free phone ask for one on which lesser work runs. Says whether there was anybody.
+    fn ask(&mut self, asking: Asking) -> bool {
+        let Asking { jobs, lanes, owners } = asking;
+        if jobs.is_empty() && lanes.is_empty() && owners.is_empty() {
+            return false;
+        }
+        for owner in owners {
+            self.summon_for_owner(owner);
+        }
+        for job in jobs {
+            self.summon(job);
+        }
+        for lane in lanes {
+            self.summon_for_lane(lane);
+        }
+        true
     }
 
     /// Whether any phone is free, or kept for a job of several phones.
@@ -123,13 +157,17 @@ impl Scheduler {
         }
     }
 
-    /// An owner that was at its limit may begin another job, on a free phone or on one that lesser work gives up.
+    /// An owner that was at its limit may begin another job on a free phone.
     fn let_through(&mut self, owner: OwnerId) {
         let mut passed: BTreeSet<JobId> = BTreeSet::new();
         while let Some(job) = self.first_of_owner(owner, &passed) {
             passed.insert(job);
             self.seat(job);
         }
+    }
+
+    /// An owner that was at its limit may have lesser work give way to its first jobs.
+    fn summon_for_owner(&mut self, owner: OwnerId) {
         if self.kinds.with_victims.is_empty() {
             return;
         }

@@ -23,14 +23,15 @@ pub(crate) fn by_class(policy: &Policy) -> ([ClassPolicy; JobClass::ALL.len()], 
 impl Scheduler {
     /// Obeys other rules: whatever follows from the old ones is worked out anew. What runs goes on.
     pub(crate) fn obey(&mut self, policy: Policy) {
-        (self.rules, self.ranks) = by_class(&policy);
-        self.policy = policy;
-        self.shares.obey(&self.policy);
         let waiting: Vec<JobId> =
             self.jobs.iter().filter(|(_, slot)| slot.is_waiting).map(|(id, _)| id).collect();
+        // Where a job stands follows from the rules under which it began to wait.
         for id in &waiting {
             self.leave(*id);
         }
+        (self.rules, self.ranks) = by_class(&policy);
+        self.policy = policy;
+        self.shares.obey(&self.policy);
         self.sort_anew();
         for id in waiting {
             // Shares begin anew, in the order in which jobs came.

@@ -89,6 +89,17 @@ pub(crate) struct Turn {
     pub(crate) racks: BTreeSet<RackNumber>,
 }
 
+impl Turn {
+    /// Whether nothing is left to be matched.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.phones.is_empty()
+            && self.jobs.is_empty()
+            && self.lanes.is_empty()
+            && self.owners.is_empty()
+            && !self.recheck
+    }
+}
+
 impl Scheduler {
     /// Takes in a fact and says what follows from it.
     #[must_use = "a decision that nobody carries out is lost"]

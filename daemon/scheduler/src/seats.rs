@@ -57,6 +57,9 @@ impl Scheduler {
             self.take_from_gang(id);
         }
         let noted = self.noted_as(id);
+        if self.phones[id].summoned.is_some() && !(noted.working && self.is_to_be_had(&self.phones[id])) {
+            self.lose_summons(id);
+        }
         let phone = &mut self.phones[id];
         let (old_kind, old) = (phone.kind, phone.noted);
         let was_member = phone.is_member;
@@ -88,8 +91,10 @@ impl Scheduler {
         if old.working != noted.working || old_kind != kind {
             self.judge_gangs();
         }
-        let is_new = old_kind != kind || noted.working && !old.working;
-        if is_new && (noted.victim.is_some() || noted.lent_out.is_some()) {
+        // One that was set apart while it ran something is not any more.
+        let is_back = old.busy && old.victim.or(old.lent_out).is_none();
+        let is_new = old_kind != kind || noted.working && !old.working || is_back;
+        if is_new && noted.victim.or(noted.lent_out).is_some() {
             // Whom the phone did not fit before, or who has not heard of it since the daemon started, may take it from
             // the work on it.
             let lanes: Vec<_> = self.kinds.list[kind].native.both(&self.lanes.live).collect();
@@ -128,12 +133,14 @@ impl Scheduler {
         let deadline = match record.hold.as_ref().map(|hold| hold.phase) {
             Some(HoldPhase::Active { deadline }) => {
                 noted.busy = heard;
-                (noted.victim, noted.lent_out) = self.victim(phone, id);
+                if heard && self.is_to_be_had(phone) {
+                    (noted.victim, noted.lent_out) = self.victim(phone, id);
+                }
                 Some(deadline)
             }
             Some(HoldPhase::Yielding { deadline, when }) => {
                 noted.busy = heard;
-                noted.yielding = when == YieldWhen::CaseDone;
+                noted.yielding = heard && when == YieldWhen::CaseDone && self.is_to_be_had(phone);
                 Some(deadline)
             }
             Some(HoldPhase::Releasing) | None => None,
@@ -145,6 +152,11 @@ impl Scheduler {
                 || self.may_work(phone));
         self.set_deadline(id, deadline);
         noted
+    }
+
+    /// Whether nobody has the phone set apart: else it is free for no job when the work on it gives way.
+    fn is_to_be_had(&self, phone: &Phone) -> bool {
+        phone.record.taken.is_none() && phone.record.quarantine.is_none()
     }
 
     /// How the phone may be taken from the work on it: as work that gives way, or as one that is only lent.

@@ -63,6 +63,8 @@ pub struct Changes {
     pub phones: Vec<(Option<Arc<PhoneRecord>>, Arc<PhoneRecord>)>,
     /// Phones that were told to yield.
     pub yields: Vec<Udid>,
+    /// Comparisons of which a job began, each with the first phone of that job.
+    pub begun: Vec<(CompareName, Udid)>,
     /// Whether anything was decided at all.
     pub decided: bool,
 }
@@ -106,7 +108,8 @@ impl Book {
         self.policy = brain.policy().clone();
         self.waiting.clear();
         self.running.clear();
-        self.homes = disk.homes.clone();
+        let homes = disk.compares.values().map(|compare| (compare.name.clone(), compare.phone.clone()));
+        self.homes = homes.collect();
         self.said.clear();
         for job in disk.jobs.values() {
             self.sort(job);
@@ -168,7 +171,10 @@ impl Book {
                         self.picture.racks.insert(rack.id.clone(), known);
                     }
                 }
-                Decision::SaveCompare(_) | Decision::ForgetCompare(_) => {}
+                Decision::SaveCompare(compare) => {
+                    drop(self.homes.insert(compare.name.clone(), compare.phone.clone()));
+                }
+                Decision::ForgetCompare(name) => drop(self.homes.remove(name)),
                 Decision::KeepLateReport { .. } | Decision::Order { .. } | Decision::WakeAt(_) => {}
             }
         }
@@ -178,7 +184,7 @@ impl Book {
         let before = self.jobs.insert(job.id, job.clone());
         let known = before.as_ref().map_or(0, |job| job.attempts.len());
         if let (Some(name), Some(first)) = (&job.spec.compare, job.attempts.get(known)) {
-            self.homes.insert(name.clone(), first.phone.clone());
+            self.last.begun.push((name.clone(), first.phone.clone()));
         }
         self.last.jobs.push((before, job.clone()));
         self.sort(job);

@@ -28,8 +28,6 @@ pub struct Disk {
     pub owners: BTreeMap<Owner, Arc<OwnerRecord>>,
     /// Where comparisons run, as the brain had it recorded.
     pub compares: BTreeMap<CompareName, Arc<CompareRecord>>,
-    /// The same, from the jobs that have begun: the brain is held against it.
-    pub homes: BTreeMap<CompareName, Udid>,
     /// Which job a submission became, by its key.
     pub keys: BTreeMap<BlobHash, JobId>,
     /// Crash files that were taken in.
@@ -345,13 +343,7 @@ impl Turn {
         disk.crashes += self.crashes;
         for decision in &self.decisions {
             match decision {
-                Decision::SaveJob(job) => {
-                    let before = disk.jobs.insert(job.id, job.clone());
-                    let known = before.map_or(0, |job| job.attempts.len());
-                    if let (Some(name), Some(first)) = (&job.spec.compare, job.attempts.get(known)) {
-                        disk.homes.insert(name.clone(), first.phone.clone());
-                    }
-                }
+                Decision::SaveJob(job) => drop(disk.jobs.insert(job.id, job.clone())),
                 Decision::SaveCompare(compare) => {
                     drop(disk.compares.insert(compare.name.clone(), compare.clone()));
                 }

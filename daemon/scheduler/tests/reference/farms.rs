@@ -81,11 +81,7 @@ pub(crate) struct Wish {
 pub(crate) fn rules() -> impl Strategy<Value = Rules> {
     let batch_max = prop_oneof![3 => Just(0u32), 1 => Just(2u32)];
     (0..5usize, 0..4usize, 0..4usize, 0..3usize, batch_max).prop_map(
-        |(pools, owners, classes, windows, batch_max)| {
-            // Whether an owner's last room goes to a job on a borrowed phone or to a later one on its own is open.
-            let owners = if matches!(pools, 1 | 3) && owners == 2 { 1 } else { owners };
-            Rules { pools, owners, classes, windows, batch_max }
-        },
+        |(pools, owners, classes, windows, batch_max)| Rules { pools, owners, classes, windows, batch_max },
     )
 }
 

@@ -190,24 +190,43 @@ impl<'a> Match<'a> {
         }
     }
 
-    /// Every waiting job in the order of service: first on phones that serve it, then on what is lent.
+    /// Every waiting job in the order of service, on a phone that serves it, else on one that is lent and that no job
+    /// waits for whose pool it is.
     fn run(&mut self) -> Result<(), String> {
-        for pass in [Fit::Native, Fit::Lent] {
-            let waits = |(id, job): &(&JobId, &JobRecord)| {
-                job.state == JobState::Queued || self.starts.contains_key(id)
-            };
-            self.open = self.farm.after.iter().filter(waits).map(|(id, _)| *id).collect();
-            // Each start may change who is beyond its quota: the first is sought anew.
-            while let Some(first) = self.open.iter().map(|id| self.order(*id)).min() {
-                let id = first.5;
-                self.open.remove(&id);
-                self.decide(id, pass)?;
+        let lends = self.farm.policy.pools.iter().any(|pool| !pool.lends.is_empty());
+        self.open = self.waiting();
+        // Each start may change who is beyond its quota: the first is sought anew.
+        while let Some(first) = self.open.iter().map(|id| self.order(*id)).min() {
+            let left = self.starts.len();
+            self.open.remove(&first.5);
+            self.decide(first.5)?;
+            if lends && self.starts.len() < left {
+                // Whoever has left a phone of its own pool makes it free to be lent.
+                self.open = self.waiting();
             }
         }
         match self.starts.is_empty() {
             true => Ok(()),
             false => Err(self.starts.iter().map(|(id, phones)| self.unexplained(*id, phones)).collect()),
         }
+    }
+
+    /// Jobs that wait, as far as the rules have explained by now.
+    fn waiting(&self) -> BTreeSet<JobId> {
+        let waits =
+            |(id, job): &(&JobId, &JobRecord)| job.state == JobState::Queued || self.starts.contains_key(id);
+        self.farm.after.iter().filter(waits).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a job waits, or may wait, for a phone of its own pool that another would borrow. Of a job that is bound
+    /// to some phone it is not known here which it takes.
+    fn is_wanted(&self, by: impl Fn(&JobRecord) -> bool, udid: &Udid) -> bool {
+        self.waiting().iter().map(|other| &self.farm.after[other]).any(|other| {
+            by(other)
+                && self.fit(other, udid) == Fit::Native
+                && self.may_begin(other)
+                && (other.spec.compare.is_some() || !self.avoids(other, udid))
+        })
     }
 
     /// What the rules say of a start that they do not explain.
@@ -227,7 +246,7 @@ impl<'a> Match<'a> {
         )
     }
 
-    fn decide(&mut self, id: JobId, pass: Fit) -> Result<(), String> {
+    fn decide(&mut self, id: JobId) -> Result<(), String> {
         let job = &self.farm.after[&id];
         let phones = usize::from(job.spec.phones);
         if !self.may_begin(job) {
@@ -237,12 +256,31 @@ impl<'a> Match<'a> {
         // And a phone that is kept for a job of several phones is not given back because another one may do by now.
         let has_tried = job.failed_elsewhere().next().is_some();
         let is_bound = job.spec.compare.is_some() || (phones > 1 && has_tried);
-        let will_do = |udid: &&Udid| self.fit(job, udid) <= pass && (is_bound || !self.avoids(job, udid));
-        let fitting: Vec<Udid> = self.free.iter().filter(will_do).cloned().collect();
+        let takes = |udid: &&Udid| is_bound || !self.avoids(job, udid);
+        let of = |fit: Fit| -> Vec<Udid> {
+            self.free.iter().filter(|udid| self.fit(job, udid) == fit).filter(takes).cloned().collect()
+        };
+        let mut fitting = of(Fit::Native);
+        let mut unsure: BTreeSet<Udid> = BTreeSet::new();
+        let given = self.starts.get(&id).cloned();
+        let is_given = given.as_ref().is_some_and(|given| given.iter().all(|udid| fitting.contains(udid)));
+        // A bound job may take none of those that serve it.
+        if fitting.len() < phones || (is_bound && !is_given) {
+            for udid in of(Fit::Lent) {
+                let unbound = |other: &JobRecord| other.id != id && other.spec.compare.is_none();
+                if self.is_wanted(|other| other.id != id, &udid) {
+                    unsure.insert(udid.clone());
+                }
+                if !self.is_wanted(unbound, &udid) {
+                    fitting.push(udid);
+                }
+            }
+        }
         if fitting.len() >= phones
-            && let Some(given) = self.starts.get(&id).cloned()
+            && let Some(given) = given
         {
-            if is_bound && pass == Fit::Native && !given.iter().all(|udid| fitting.contains(udid)) {
+            // What a bound job takes may only come to be free for it.
+            if is_bound && !given.iter().all(|udid| fitting.contains(udid)) {
                 return Ok(());
             }
             let distinct: BTreeSet<&Udid> = given.iter().collect();
@@ -258,9 +296,9 @@ impl<'a> Match<'a> {
         {
             self.begin(other);
             self.open.remove(&other);
-            return self.decide(id, pass);
+            return self.decide(id);
         }
-        let is_sure = |udid: &&Udid| !self.perhaps.contains(*udid);
+        let is_sure = |udid: &&Udid| !self.perhaps.contains(*udid) && !unsure.contains(*udid);
         let sure = fitting.iter().filter(is_sure).count();
         if sure < phones || is_bound {
             // What there is is kept for a job of several phones, unless its owner has used up its quota.

@@ -232,9 +232,9 @@ fn when_the_phone_that_was_to_come_is_lost_another_is_taken() {
          J3 queued
          B gives up J2.1 after its case
          B quarantined: by hand
+         A gives up J1.1 after its case
          J2 queued
          B quarantined: by hand
-         A gives up J1.1 after its case
          B rests after 1",
     );
 }
@@ -261,5 +261,70 @@ fn a_job_that_found_a_phone_elsewhere_wants_none_taken_any_longer() {
          B runs J3.1 by lease 2
          J2.2 on A
          A runs J2.2 by lease 2",
+    );
+}
+
+#[test]
+fn a_phone_that_a_person_has_borrowed_is_not_asked_for() {
+    check(
+        "rule pool crash lends custom,idle
+         phone A on r1 label crash
+         phone B on r1 label crash
+         sync r1
+         submit idle
+         submit custom
+         take A by x
+         submit crash",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2.1 on B
+         B runs J2.1 by lease 1
+         J3 queued
+         B gives up J2.1 at once",
+    );
+}
+
+#[test]
+fn whoever_waits_for_a_phone_that_is_lost_asks_for_another() {
+    check(
+        "rule pool crash lends custom,idle
+         phone A on r1 label crash
+         phone B on r1 label crash
+         sync r1
+         submit idle
+         submit custom
+         submit crash
+         take A by x
+         end J1.1 on A lease 1 passed",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2.1 on B
+         B runs J2.1 by lease 1
+         J3 queued
+         A gives up J1.1 at once
+         B gives up J2.1 at once
+         J1 passed
+         A rests after 1",
+    );
+    check(
+        "rule pool crash lends custom,idle
+         phone A on r1 label crash
+         phone B on r2 label crash
+         sync r1
+         sync r2
+         submit idle
+         submit custom
+         restart
+         phone B on r2 label crash
+         sync r2
+         submit crash",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2.1 on B
+         B runs J2.1 by lease 1
+         A runs J1.1 by lease 1
+         B runs J2.1 by lease 1
+         J3 queued
+         B gives up J2.1 at once",
     );
 }

@@ -30,6 +30,7 @@ pub fn hold(book: &Book, brain: &Scheduler, now: Time, event: Option<&Event>) ->
     let sight = Sight::of(book, brain, now);
     racks::work_goes_where_the_phone_is(book, brain)?;
     racks::a_phone_is_where_a_rack_has_it(book, brain)?;
+    racks::a_comparison_is_at_home_where_it_began(book)?;
     order::what_is_given_fits(&sight)?;
     order::limits_are_kept(&sight)?;
     order::who_goes_first_is_served_first(&sight)?;

@@ -21,7 +21,9 @@ fn may_take(sight: &Sight<'_>, waiting: &Waiting<'_>, phone: &Seen<'_>) -> Optio
     if victim.spec.phones > 1 || sight.fit(waiting.job, waiting.term, phone) != Fit::Native {
         return None;
     }
-    if !sight.accepts(waiting, phone) {
+    // One that is set apart is free for nobody when the work on it gives way, and of a silent rack nobody knows.
+    let is_apart = phone.record.taken.is_some() || phone.record.quarantine.is_some();
+    if is_apart || !phone.works || !sight.accepts(waiting, phone) {
         return None;
     }
     let pool = sight.policy.pools.iter().find(|pool| Some(&pool.name) == phone.status.pool);

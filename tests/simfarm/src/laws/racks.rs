@@ -1,4 +1,5 @@
-//! Laws about where a phone is: reports come late and over bad networks, and two racks may say that they have it.
+//! Laws about where things are: phones, as reports come late and over bad networks, so that two racks may say that they
+//! have one; and comparisons.
 
 use holdfast_scheduler::Scheduler;
 use holdfast_scheduler::record::HoldPhase;
@@ -30,6 +31,20 @@ pub(super) fn work_goes_where_the_phone_is(book: &Book, brain: &Scheduler) -> Ve
                 )
             })?;
         }
+    }
+    Ok(())
+}
+
+/// A comparison is at home where the last of its jobs began, and that is recorded, so that a restart does not forget it.
+pub(super) fn a_comparison_is_at_home_where_it_began(book: &Book) -> Verdict {
+    const LAW: &str = "a_comparison_is_at_home_where_it_began";
+    for (name, _) in &book.last.begun {
+        let home = book.homes.get(name);
+        // Of several that began at once the record says which was the last.
+        let mut begun = book.last.begun.iter().filter(|(other, _)| other == name);
+        holds(LAW, begun.any(|(_, phone)| Some(phone) == home), || {
+            format!("{name} is at home on {home:?}, and its jobs began on {:?}", book.last.begun)
+        })?;
     }
     Ok(())
 }
