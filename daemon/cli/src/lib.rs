@@ -6,10 +6,12 @@
 //! | [`commands`] | one file per noun |
 //! | [`client`] | requests, and problems turned into words |
 //! | [`output`] | tables for people, JSON for programs |
+//! | [`colour`] | which words are coloured, and when |
 //! | [`exit`] | the exit codes, documented once |
 
 pub mod args;
 pub mod client;
+pub mod colour;
 pub mod commands;
 pub mod exit;
 pub mod output;

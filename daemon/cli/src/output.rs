@@ -3,10 +3,12 @@
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
+use comfy_table::{Cell, ColumnConstraint, ContentArrangement, Table, Width, presets};
 use holdfast_wire::api::ProgressView;
 use holdfast_wire::time::Time;
 use serde::Serialize;
+
+use crate::colour;
 
 /// How to print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub fn write(bytes: &[u8]) -> std::io::Result<()> {
 /// in `spare` go first, in this order, and then the last column is broken into lines.
 pub fn table(columns: &[&str], spare: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let width = std::io::stdout().is_terminal().then(|| Table::new().width()).flatten();
-    fitted(columns, spare, rows, width.map(usize::from))
+    fitted(columns, spare, rows, width.map(usize::from), colour::wanted())
 }
 
 /// The last column is not made narrower than this; a terminal without that much room breaks the lines itself.
@@ -64,6 +66,7 @@ fn fitted(
     spare: &[&str],
     rows: impl IntoIterator<Item = Vec<String>>,
     width: Option<usize>,
+    coloured: bool,
 ) -> String {
     let mut columns = columns.to_vec();
     let mut rows: Vec<Vec<String>> =
@@ -82,7 +85,15 @@ fn fitted(
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(&columns);
     table.set_content_arrangement(ContentArrangement::Disabled);
-    table.add_rows(&rows);
+    if coloured {
+        table.enforce_styling();
+    }
+    for row in &rows {
+        table.add_row(row.iter().zip(&columns).map(|(text, column)| match colour::tone(column, text) {
+            Some(tone) if coloured => Cell::new(text).fg(tone.in_table()),
+            Some(_) | None => Cell::new(text),
+        }));
+    }
     if let Some(width) = width
         && let Some(last) = columns.len().checked_sub(1)
         && let Some(column) = table.column_mut(last)
@@ -133,7 +144,15 @@ pub fn printable(text: &str) -> String {
 pub fn fields(fields: &[(&str, String)]) -> String {
     let fields: Vec<_> = fields.iter().filter(|(_, value)| !value.is_empty()).collect();
     let width = fields.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let lines = fields.iter().map(|(name, value)| format!("{name:<width$}  {}\n", printable(value)));
+    let coloured = colour::wanted();
+    let lines = fields.iter().map(|(name, value)| {
+        let value = printable(value);
+        let value = match colour::tone(name, &value) {
+            Some(tone) if coloured => tone.painted(&value),
+            Some(_) | None => value,
+        };
+        format!("{name:<width$}  {value}\n")
+    });
     lines.collect()
 }
 
@@ -201,8 +220,28 @@ mod tests {
 
     #[test]
     fn a_table_has_no_lines_and_no_trailing_room() {
-        let text = fitted(&["job", "class"], &[], [vec!["J1".to_owned(), "crash".to_owned()]], None);
+        let text = fitted(&["job", "class"], &[], [vec!["J1".to_owned(), "crash".to_owned()]], None, false);
         assert_eq!(text, "job  class\nJ1   crash");
+    }
+
+    #[test]
+    fn colours_move_no_column() {
+        let rows = [["J1", "crash", "ready"], ["J20", "custom", "failed"]];
+        let draw = |coloured| {
+            let rows = rows.map(|row| row.map(str::to_owned).to_vec());
+            fitted(&["job", "class", "state"], &[], rows, Some(80), coloured)
+        };
+        let (plain, coloured) = (draw(false), draw(true));
+        assert!(!plain.contains('\u{1b}') && coloured.contains('\u{1b}'), "{coloured:?}");
+        let mut stripped = String::new();
+        let mut rest = coloured.as_str();
+        while let Some((before, after)) = rest.split_once('\u{1b}') {
+            stripped.push_str(before);
+            rest = after.split_once('m').map_or("", |(_, rest)| rest);
+        }
+        stripped.push_str(rest);
+        let lines = |text: &str| text.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>();
+        assert_eq!(lines(&stripped), lines(&plain));
     }
 
     #[test]
@@ -210,7 +249,7 @@ mod tests {
         let row = ["J1", "Mooring 1.0", "3 min ago", "every phone that would do is busy with another job"];
         let draw = |width| {
             let row = row.map(str::to_owned).to_vec();
-            fitted(&["job", "build", "submitted", "note"], &["submitted", "build"], [row], Some(width))
+            fitted(&["job", "build", "submitted", "note"], &["submitted", "build"], [row], Some(width), false)
         };
         let whole = "\
 job  build        submitted  note

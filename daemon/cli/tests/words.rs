@@ -127,6 +127,30 @@ fn schedules_owners_configuration_and_audit() {
     ]));
 }
 
+/// What the program writes when it is told to colour although nobody looks, as it does by itself on a terminal.
+fn coloured(words: &[&str], more: &[(&str, &str)]) -> String {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    let mut command = standin.command(words);
+    command.env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1").envs(more.iter().copied());
+    let ran = command.output().unwrap();
+    assert_eq!((ran.status.code(), ran.stderr), (Some(0), vec![]), "{words:?}");
+    String::from_utf8(ran.stdout).unwrap()
+}
+
+#[test]
+fn states_are_coloured_for_people_and_for_nobody_else() {
+    for words in
+        [&["phone", "list"][..], &["job", "list"], &["queue"], &["rack", "list"], &["job", "describe", "J17"]]
+    {
+        assert!(coloured(words, &[]).contains("\u{1b}["), "{words:?}");
+        let unwanted = coloured(words, &[("NO_COLOR", "1")]);
+        assert!(!unwanted.contains('\u{1b}'), "{words:?}: {unwanted}");
+        let document = coloured(&[words, &["--json"]].concat(), &[]);
+        assert!(!document.contains('\u{1b}'), "{words:?}: {document}");
+    }
+}
+
 #[test]
 fn documents_of_rules_for_programs() {
     insta::assert_snapshot!(shown(&[

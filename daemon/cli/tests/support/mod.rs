@@ -92,7 +92,7 @@ impl StandIn {
         self.command(words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = program(Path::new(env!("CARGO_BIN_EXE_holdfast")), words);
         command.env("HOLDFAST_SERVER", format!("http://{}", self.address));
         command
@@ -102,7 +102,7 @@ impl StandIn {
 /// The program at this path, in an environment that no developer's machine disturbs.
 pub(crate) fn program(path: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(path);
-    command.args(words).env_remove("HOLDFAST_SERVER").stdin(Stdio::null());
+    command.args(words).env_remove("HOLDFAST_SERVER").env_remove("CLICOLOR_FORCE").stdin(Stdio::null());
     command
 }
 
