@@ -49,21 +49,33 @@ pub fn points(records: &[Record], stride: usize) -> Vec<usize> {
     points
 }
 
+/// What the marks of a recording say must be found, and may be.
+pub trait Book: Clone + Send + Sync {
+    /// Takes in a mark; others are not its business.
+    fn take(&mut self, mark: &str);
+}
+
+impl Book for Ledger {
+    fn take(&mut self, mark: &str) {
+        Self::take(self, mark);
+    }
+}
+
 /// A recorded history and what it began with.
-pub struct History<'a> {
+pub struct History<'a, B = Ledger> {
     /// The disk before the first record.
     pub disk: &'a Disk,
     /// What had been acknowledged before the first record.
-    pub ledger: Ledger,
+    pub ledger: B,
     /// What happened.
     pub records: &'a [Record],
 }
 
-impl History<'_> {
+impl<B: Book> History<'_, B> {
     /// The disk and what had been acknowledged at a point.
     #[must_use]
-    pub fn at(&self, point: usize) -> (Disk, Ledger) {
-        let (mut disk, mut ledger) = (self.disk.clone(), self.ledger);
+    pub fn at(&self, point: usize) -> (Disk, B) {
+        let (mut disk, mut ledger) = (self.disk.clone(), self.ledger.clone());
         self.records.iter().take(point).for_each(|record| step(&mut disk, &mut ledger, record));
         (disk, ledger)
     }
@@ -76,12 +88,12 @@ impl History<'_> {
         points: &[usize],
         work: &Path,
         crashes: impl Fn(usize) -> Vec<Crash> + Sync,
-        check: impl Fn(&Path, &Ledger) -> Result<(), Wrong> + Sync,
+        check: impl Fn(&Path, &B) -> Result<(), Wrong> + Sync,
     ) -> Vec<Failure> {
         const WORKERS: usize = 2;
         let (crashes, check) = (&crashes, &check);
         let share = |worker: usize| {
-            let (mut disk, mut ledger, mut done) = (self.disk.clone(), self.ledger, 0);
+            let (mut disk, mut ledger, mut done) = (self.disk.clone(), self.ledger.clone(), 0);
             let mut failures = Vec::new();
             for (number, point) in points.iter().copied().enumerate() {
                 for record in &self.records[done..point] {
@@ -115,7 +127,7 @@ impl History<'_> {
     }
 }
 
-fn step(disk: &mut Disk, ledger: &mut Ledger, record: &Record) {
+fn step(disk: &mut Disk, ledger: &mut impl Book, record: &Record) {
     if let Record::Mark(mark) = record {
         ledger.take(mark);
     }

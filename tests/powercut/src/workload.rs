@@ -175,6 +175,9 @@ pub enum Wrong {
         /// The first key that differs.
         key: String,
     },
+    /// A job is not where it has to be, in words.
+    #[error("{0}")]
+    Job(String),
     /// The store can't be opened, read or written.
     #[error("the store cannot be used: {0}")]
     Unusable(String),

@@ -31,7 +31,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("holdfast-usb", &["holdfast-wire", "holdfast-device"]),
     ("holdfast-agent", &["holdfast-wire", "holdfast-attempt", "holdfast-device", "holdfast-usb"]),
     ("holdfast-simphone", &[]),
-    ("holdfast-powercut", &["holdfast-store"]),
+    ("holdfast-powercut", &["holdfast-scheduler", "holdfast-store", "holdfast-wire", "holdfastd"]),
     ("holdfast-simfarm", &["holdfast-wire", "holdfast-calendar", "holdfast-scheduler", "holdfast-attempt"]),
     ("holdfast-leases", &["holdfast-wire", "holdfast-scheduler", "holdfast-attempt"]),
     ("holdfast-system", &["holdfast-wire"]),
