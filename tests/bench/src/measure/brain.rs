@@ -102,39 +102,10 @@ fn mean(events: &[u64]) -> f64 {
 }
 
 fn run(size: Size) -> anyhow::Result<Shown> {
-    let mut work = Work::new()?;
-    let mut rig = Rig::new(policy()?, Time::from_unix_ms(START_MS))?;
-    rig.plug_in((0..size.phones).map(report).collect::<anyhow::Result<_>>()?)?;
-    let mut stops: VecDeque<(usize, AttemptEnd)> = VecDeque::new();
-    let (mut unserved, mut submitted) = (0, 0_usize);
-    // Until every phone is busy jobs start at once; a demand that no free phone meets may stay behind.
-    while rig.busy().len() < size.phones && unserved < 100 * size.phones {
-        let before = rig.busy().len();
-        submitted += 1;
-        let spec = work.spec(rig.now);
-        let (_job, seen) = rig.submit(spec);
-        note(seen, &mut stops);
-        unserved += usize::from(rig.busy().len() == before);
-    }
-    let before = submitted.saturating_sub(rig.busy().len());
-    let fill = || {
-        for _ in before..size.jobs {
-            let spec = work.spec(rig.now);
-            let (_job, seen) = rig.submit(spec);
-            note(seen, &mut stops);
-        }
-    };
-    let ((), bytes) = growth(fill);
-    let bytes_per_job = bytes as f64 / size.jobs.saturating_sub(before).max(1) as f64;
-    // Idle work that began while nothing else waited gives its phones up; that is no part of the steady mix.
-    for _ in 0..2 * size.phones {
-        let Some((phone, end)) = stops.pop_front() else { break };
-        if let Some(seen) = rig.end(phone, end) {
-            note(seen, &mut stops);
-        }
-    }
+    let (Busy { mut rig, mut work, mut stops, mut next_rack }, bytes_per_job) =
+        Busy::filled(size.phones, size.jobs)?;
     let mut kinds: BTreeMap<&'static str, Vec<u64>> = BTreeMap::new();
-    let (mut next_rack, mut done) = (0, 0);
+    let mut done = 0;
     while done < size.events {
         let woken = rig.pass(STEP).map(|seen| ("time", seen));
         let took = rig.took;
@@ -156,6 +127,120 @@ fn run(size: Size) -> anyhow::Result<Shown> {
         }
     }
     Ok(Shown { events, kinds, bytes_per_job, refill })
+}
+
+/// A farm in the middle of its work: every phone is busy, and so many jobs wait.
+#[derive(Debug)]
+pub struct Busy {
+    rig: Rig,
+    work: Work,
+    stops: VecDeque<(usize, AttemptEnd)>,
+    next_rack: usize,
+}
+
+impl Busy {
+    /// A farm of so many phones and waiting jobs, all rules on.
+    ///
+    /// # Errors
+    /// The brain refuses what it is told.
+    pub fn new(phones: usize, jobs: usize) -> anyhow::Result<Self> {
+        Self::filled(phones, jobs).map(|(busy, _)| busy)
+    }
+
+    /// With the bytes that a waiting job takes.
+    fn filled(phones: usize, jobs: usize) -> anyhow::Result<(Self, f64)> {
+        let mut work = Work::new()?;
+        let mut rig = Rig::new(policy()?, Time::from_unix_ms(START_MS))?;
+        rig.plug_in((0..phones).map(report).collect::<anyhow::Result<_>>()?)?;
+        let mut stops: VecDeque<(usize, AttemptEnd)> = VecDeque::new();
+        let (mut unserved, mut submitted) = (0, 0_usize);
+        // Until every phone is busy jobs start at once; a demand that no free phone meets may stay behind.
+        while rig.busy().len() < phones && unserved < 100 * phones {
+            let before = rig.busy().len();
+            submitted += 1;
+            let spec = work.spec(rig.now);
+            let (_job, seen) = rig.submit(spec);
+            note(seen, &mut stops);
+            unserved += usize::from(rig.busy().len() == before);
+        }
+        let before = submitted.saturating_sub(rig.busy().len());
+        let fill = || {
+            for _ in before..jobs {
+                let spec = work.spec(rig.now);
+                let (_job, seen) = rig.submit(spec);
+                note(seen, &mut stops);
+            }
+        };
+        let ((), bytes) = growth(fill);
+        let bytes_per_job = bytes as f64 / jobs.saturating_sub(before).max(1) as f64;
+        // Idle work that began while nothing else waited gives its phones up; that is no part of the steady mix.
+        for _ in 0..2 * phones {
+            let Some((phone, end)) = stops.pop_front() else { break };
+            if let Some(seen) = rig.end(phone, end) {
+                note(seen, &mut stops);
+            }
+        }
+        Ok((Self { rig, work, stops, next_rack: 0 }, bytes_per_job))
+    }
+
+    /// Submits a job of the mix, and says how long that took.
+    pub fn submit(&mut self) -> Duration {
+        let spec = self.work.spec(self.rig.now);
+        let (_job, seen) = self.rig.submit(spec);
+        let took = self.rig.took;
+        note(seen, &mut self.stops);
+        took
+    }
+
+    /// Ends an attempt, after which its phone gets its next job, and says how long that took.
+    pub fn end(&mut self) -> Duration {
+        // A phone that was told to stop may have been given up meanwhile: then another one ends.
+        for _ in 0..=self.stops.len() {
+            let told = self.stops.pop_front();
+            let (phone, end) = told.unwrap_or_else(|| {
+                let busy = self.rig.busy();
+                let place = self.work.random.place(busy.len().max(1));
+                (busy.get(place).copied().unwrap_or(0), AttemptEnd::Passed)
+            });
+            if let Some(seen) = self.rig.end(phone, end) {
+                let took = self.rig.took;
+                note(seen, &mut self.stops);
+                return took;
+            }
+        }
+        Duration::ZERO
+    }
+
+    /// Has a phone report, and says how long that took.
+    pub fn report(&mut self) -> Duration {
+        let phone = self.work.random.place(self.rig.phones());
+        let level = u8::try_from(50 + self.work.random.below(50)).unwrap_or(50);
+        let seen = self.rig.report(phone, level);
+        let took = self.rig.took;
+        note(seen, &mut self.stops);
+        took
+    }
+
+    /// Has a rack sync, and says how long that took.
+    pub fn sync(&mut self) -> Duration {
+        self.next_rack = (self.next_rack + 1) % self.rig.racks();
+        let seen = self.rig.sync(self.next_rack);
+        let took = self.rig.took;
+        note(seen, &mut self.stops);
+        took
+    }
+
+    /// Lets one event of the mix happen, and the time before it pass: a farm on which only one kind of event happens
+    /// is soon none that there is.
+    pub fn go_on(&mut self) {
+        if let Some(seen) = self.rig.pass(STEP) {
+            note(seen, &mut self.stops);
+        }
+        let Self { rig, work, stops, next_rack } = self;
+        if let Some((_, seen)) = event(rig, work, stops, next_rack) {
+            note(seen, stops);
+        }
+    }
 }
 
 fn note(seen: Seen, stops: &mut VecDeque<(usize, AttemptEnd)>) {
@@ -258,6 +343,7 @@ fn policy() -> anyhow::Result<Policy> {
 }
 
 /// Jobs of the mix, and how they end.
+#[derive(Debug)]
 struct Work {
     random: Random,
     classes: Vec<JobSpec>,
