@@ -4,16 +4,22 @@
 
 use crate::container::{Container, Parts};
 use crate::images::{mark_app_images, plain_uuid};
-use crate::json::Node;
 use crate::kind::Kind;
 use crate::moment::Moment;
 use crate::report::{
     ApplicationInfo, Exception, Frame, Image, Report, Termination, Thread, UncaughtException,
 };
+use crate::tape::Node;
+use std::borrow::Cow;
+use std::sync::Arc;
 
 /// Reads the header: present in every container but the legacy text.
 pub(crate) fn read_header(report: &mut Report, parts: &Parts<'_>) {
-    report.bug_type = parts.header("bug_type").or_else(|| parts.body("bug_type")).and_then(Node::words);
+    report.bug_type = parts
+        .header("bug_type")
+        .or_else(|| parts.body("bug_type"))
+        .and_then(Node::words)
+        .map(Cow::into_owned);
     report.kind = report.bug_type.as_deref().map_or(Kind::Unknown, Kind::of_bug_type);
     let text = |names: &[&str]| names.iter().find_map(|name| filled(parts.header(name)));
     report.process = text(&["app_name", "name"]);
@@ -41,6 +47,10 @@ pub(crate) fn read_body(report: &mut Report, parts: &Parts<'_>) {
     report.pid = parts.body("pid").and_then(Node::u64);
     report.captured_at = moment("captureTime").or_else(|| moment("date"));
     report.launched_at = moment("procLaunch");
+    report.role = text("procRole");
+    report.parent_process = text("parentProc");
+    report.kernel_triage = text("ktriageinfo");
+    report.notes = parts.body("reportNotes").map(sentences_of).unwrap_or_default();
     if let Some(bundle) = parts.body("bundleInfo") {
         set(&mut report.bundle_id, filled(bundle.get("CFBundleIdentifier")));
         set(&mut report.app_version, filled(bundle.get("CFBundleShortVersionString")));
@@ -64,7 +74,11 @@ pub(crate) fn read_body(report: &mut Report, parts: &Parts<'_>) {
 }
 
 /// Text that says something.
-pub(crate) fn filled(node: Option<&Node<'_>>) -> Option<String> {
+pub(crate) fn filled(node: Option<Node<'_>>) -> Option<String> {
+    filled_words(node).map(Cow::into_owned)
+}
+
+fn filled_words(node: Option<Node<'_>>) -> Option<Cow<'_, str>> {
     node.and_then(Node::words).filter(|text| !text.is_empty())
 }
 
@@ -75,7 +89,7 @@ fn set<T>(field: &mut Option<T>, value: Option<T>) {
 }
 
 /// `{"train": "iPhone OS 18.5", "build": "22F76"}`, or already the text that the header uses.
-fn os_version(node: &Node<'_>) -> Option<String> {
+fn os_version(node: Node<'_>) -> Option<String> {
     match (filled(node.get("train")), filled(node.get("build"))) {
         (Some(train), Some(build)) => Some(format!("{train} ({build})")),
         (Some(train), None) => Some(train),
@@ -83,25 +97,35 @@ fn os_version(node: &Node<'_>) -> Option<String> {
     }
 }
 
-fn exception(node: &Node<'_>) -> Option<Exception> {
-    let violations =
-        node.get("violations").map(|list| list.items().iter().filter_map(Node::words).collect::<Vec<_>>());
-    let violations =
-        violations.filter(|list| !list.is_empty()).map(|list| format!("violations: {}", list.join(", ")));
+/// The texts of a list.
+fn sentences_of(list: Node<'_>) -> Vec<String> {
+    list.items().filter_map(Node::words).map(Cow::into_owned).collect()
+}
+
+fn exception(node: Node<'_>) -> Option<Exception> {
+    let violations = node
+        .get("violations")
+        .map(sentences_of)
+        .filter(|list| !list.is_empty())
+        .map(|list| format!("violations: {}", list.join(", ")));
     let found = Exception {
         exception_type: filled(node.get("type")),
         signal: filled(node.get("signal")),
         codes: filled(node.get("codes")),
+        raw_codes: node
+            .get("rawCodes")
+            .map(|list| list.items().filter_map(Node::u64).collect())
+            .unwrap_or_default(),
         subtype: filled(node.get("subtype")),
         message: filled(node.get("message")).or(violations),
     };
     (found != Exception::default()).then_some(found)
 }
 
-fn termination(node: &Node<'_>) -> Option<Termination> {
+fn termination(node: Node<'_>) -> Option<Termination> {
     let sentences = |name: &str| -> Vec<String> {
         match node.get(name) {
-            Some(list @ Node::List(_)) => list.items().iter().filter_map(Node::words).collect(),
+            Some(list) if list.is_list() => sentences_of(list),
             other => filled(other).into_iter().collect(),
         }
     };
@@ -114,48 +138,45 @@ fn termination(node: &Node<'_>) -> Option<Termination> {
         reasons: sentences("reasons"),
         details: sentences("details"),
         by_process: filled(node.get("byProc")),
+        by_pid: node.get("byPid").and_then(Node::u64),
+        flags: node.get("flags").and_then(Node::u64),
     };
     (found != Termination::default()).then_some(found)
 }
 
 /// Newer releases name the uncaught exception in a member of its own.
-fn uncaught(node: &Node<'_>) -> Option<UncaughtException> {
+fn uncaught(node: Node<'_>) -> Option<UncaughtException> {
     let reason = filled(node.get("composed_message")).or_else(|| filled(node.get("reason")));
     let found = UncaughtException { name: filled(node.get("name")), reason };
     (found != UncaughtException::default()).then_some(found)
 }
 
 /// `{image: [sentences]}`; a list or a single sentence is taken as well.
-fn application_info(node: &Node<'_>) -> Vec<ApplicationInfo> {
-    let lines = |node: &Node<'_>| -> Vec<String> {
-        match node {
-            Node::List(items) => items.iter().filter_map(Node::words).collect(),
-            other => other.words().into_iter().collect(),
+fn application_info(node: Node<'_>) -> Vec<ApplicationInfo> {
+    let lines = |node: Node<'_>| -> Vec<String> {
+        if node.is_list() {
+            sentences_of(node)
+        } else {
+            node.words().map(Cow::into_owned).into_iter().collect()
         }
     };
-    match node {
-        Node::Object(members) => members
-            .iter()
-            .map(|(image, said)| ApplicationInfo {
-                image: Some(image.clone().into_owned()),
-                lines: lines(said),
-            })
-            .filter(|info| !info.lines.is_empty())
-            .collect(),
-        other => {
-            let lines = lines(other);
-            if lines.is_empty() { Vec::new() } else { vec![ApplicationInfo { image: None, lines }] }
-        }
+    if node.is_object() {
+        let of_images = node
+            .members()
+            .map(|(image, said)| ApplicationInfo { image: Some(image.to_owned()), lines: lines(said) });
+        return of_images.filter(|info| !info.lines.is_empty()).collect();
     }
+    let lines = lines(node);
+    if lines.is_empty() { Vec::new() } else { vec![ApplicationInfo { image: None, lines }] }
 }
 
 fn read_stacks(report: &mut Report, parts: &Parts<'_>) {
     let images = parts.body("usedImages").or_else(|| parts.body("binaryImages"));
-    report.images = images.map(|list| list.items().iter().map(image).collect()).unwrap_or_default();
+    report.images = images.map(|list| list.items().map(image).collect()).unwrap_or_default();
     let in_app = mark_app_images(report);
-    let stack = |frames: Option<&Node<'_>>| -> Vec<Frame> {
+    let stack = |frames: Option<Node<'_>>| -> Vec<Frame> {
         frames
-            .map(|list| list.items().iter().map(|node| frame(node, &report.images, &in_app)).collect())
+            .map(|list| list.items().map(|node| frame(node, &report.images, &in_app)).collect())
             .unwrap_or_default()
     };
     let threads = parts.body("threads").map(Node::items).unwrap_or_default();
@@ -173,7 +194,7 @@ fn read_stacks(report: &mut Report, parts: &Parts<'_>) {
     report.last_exception_backtrace = last_exception;
 }
 
-fn thread(index: u32, node: &Node<'_>, frames: Vec<Frame>) -> Thread {
+fn thread(index: u32, node: Node<'_>, frames: Vec<Frame>) -> Thread {
     Thread {
         index,
         name: filled(node.get("name")),
@@ -183,35 +204,53 @@ fn thread(index: u32, node: &Node<'_>, frames: Vec<Frame>) -> Thread {
     }
 }
 
-fn frame(node: &Node<'_>, images: &[Image], in_app: &[bool]) -> Frame {
-    let position = node.get("imageIndex").and_then(Node::u64).and_then(|index| usize::try_from(index).ok());
-    let image = position.and_then(|position| images.get(position));
-    let offset = node.get("imageOffset").and_then(Node::u64);
-    let address =
-        offset.zip(image.and_then(|image| image.base)).and_then(|(offset, base)| base.checked_add(offset));
-    Frame {
-        image: image.and_then(|image| image.name.clone()),
-        image_uuid: image.and_then(|image| image.uuid.clone()),
-        offset,
-        address,
-        symbol: filled(node.get("symbol")),
-        symbol_offset: node.get("symbolLocation").and_then(Node::u64),
-        file: filled(node.get("sourceFile")),
-        line: node.get("sourceLine").and_then(Node::u64).and_then(|line| u32::try_from(line).ok()),
-        in_app: position.and_then(|position| in_app.get(position)).copied().unwrap_or(false),
+fn frame(node: Node<'_>, images: &[Image], in_app: &[bool]) -> Frame {
+    let mut found = Frame::default();
+    // Hundreds of frames are read this way, so each member is looked at once.
+    for (key, value) in node.members() {
+        match key {
+            "imageIndex" => {
+                let position = value.u64().and_then(|index| usize::try_from(index).ok());
+                let Some(position) = position else { continue };
+                if let Some(image) = images.get(position) {
+                    found.image.clone_from(&image.name);
+                    found.image_uuid.clone_from(&image.uuid);
+                    // Until the offset is known this is the base.
+                    found.address = image.base;
+                }
+                found.in_app = in_app.get(position).copied().unwrap_or(false);
+            }
+            "imageOffset" => found.offset = value.u64(),
+            "symbol" => found.symbol = filled(Some(value)),
+            "symbolLocation" => found.symbol_offset = value.u64(),
+            "sourceFile" => found.file = filled(Some(value)),
+            "sourceLine" => found.line = value.u64().and_then(|line| u32::try_from(line).ok()),
+            "inline" => found.inlined = value.truth(),
+            _ => {}
+        }
     }
+    found.address = found.address.zip(found.offset).and_then(|(base, offset)| base.checked_add(offset));
+    found
 }
 
-fn image(node: &Node<'_>) -> Image {
-    let path = filled(node.get("path"));
-    let file_name = || path.as_deref().and_then(|path| path.rsplit('/').next()).map(str::to_owned);
-    Image {
-        name: filled(node.get("name")).or_else(file_name),
-        uuid: filled(node.get("uuid")).and_then(|uuid| plain_uuid(&uuid)),
-        base: node.get("base").and_then(Node::u64),
-        size: node.get("size").and_then(Node::u64),
-        arch: filled(node.get("arch")),
-        source: filled(node.get("source")),
-        path,
+fn image(node: Node<'_>) -> Image {
+    let mut found = Image::default();
+    for (key, value) in node.members() {
+        match key {
+            "path" => found.path = filled(Some(value)),
+            "name" => found.name = filled_words(Some(value)).map(Arc::from),
+            "uuid" => {
+                found.uuid = filled_words(Some(value)).and_then(|uuid| plain_uuid(&uuid)).map(Arc::from)
+            }
+            "base" => found.base = value.u64(),
+            "size" => found.size = value.u64(),
+            "arch" => found.arch = filled(Some(value)),
+            "source" => found.source = filled(Some(value)),
+            _ => {}
+        }
     }
+    if found.name.is_none() {
+        found.name = found.path.as_deref().and_then(|path| path.rsplit('/').next()).map(Arc::from);
+    }
+    found
 }

@@ -2,7 +2,8 @@
 //!
 //! What the documents mean is read elsewhere; JSON itself is read in [`crate::json`].
 
-use crate::json::{Fault, LineBreak, Node, Reader};
+use crate::json::{Fault, LineBreak, Members, Reader};
+use crate::tape::{Node, Tape};
 use serde::{Deserialize, Serialize};
 
 /// Bytes read of one file. The largest reports known have 2 MB; what lies beyond this is named as unread.
@@ -105,8 +106,8 @@ pub struct Malformed {
 #[derive(Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) container: Container,
-    /// The first is the header, unless the container says otherwise.
-    documents: Vec<Node<'a>>,
+    /// The first document is the header, unless the container says otherwise.
+    tape: Tape<'a>,
     /// What follows the header, or the whole of a legacy text.
     pub(crate) text: Option<&'a [u8]>,
     pub(crate) faults: Vec<Fault>,
@@ -115,25 +116,25 @@ pub(crate) struct Parts<'a> {
 
 impl<'a> Parts<'a> {
     /// A member of the header.
-    pub(crate) fn header(&self, name: &str) -> Option<&Node<'a>> {
-        self.documents.first()?.get(name)
+    pub(crate) fn header(&self, name: &str) -> Option<Node<'_>> {
+        self.tape.document(0)?.get(name)
     }
 
     /// A member of the body. A broken body may have fallen into several documents; a file may be body and header in one.
-    pub(crate) fn body(&self, name: &str) -> Option<&Node<'a>> {
-        let later = self.documents.iter().skip(1).find_map(|document| document.get(name));
+    pub(crate) fn body(&self, name: &str) -> Option<Node<'_>> {
+        let later = (1..self.tape.documents()).find_map(|number| self.tape.document(number)?.get(name));
         later.or_else(|| self.header(name))
     }
 
     fn new(container: Container) -> Parts<'a> {
-        Parts { container, documents: Vec::new(), text: None, faults: Vec::new(), unread: Vec::new() }
+        Parts { container, tape: Tape::default(), text: None, faults: Vec::new(), unread: Vec::new() }
     }
 }
 
 /// Takes a file apart. Never fails: at worst everything is unread and a fault says so.
-pub(crate) fn take_apart(bytes: &[u8]) -> Parts<'_> {
+pub(crate) fn take_apart(bytes: &[u8], members: Members) -> Parts<'_> {
     let (bytes, beyond) = bytes.split_at_checked(FILE_BYTES_MAX).unwrap_or((bytes, &[]));
-    let mut parts = take_apart_bounded(bytes);
+    let mut parts = take_apart_bounded(bytes, members);
     if !beyond.is_empty() {
         let what = format!("the file is larger than {FILE_BYTES_MAX} bytes; the rest was not read");
         parts.faults.push(Fault { offset: bytes.len(), what });
@@ -142,16 +143,16 @@ pub(crate) fn take_apart(bytes: &[u8]) -> Parts<'_> {
     parts
 }
 
-fn take_apart_bounded(bytes: &[u8]) -> Parts<'_> {
+fn take_apart_bounded(bytes: &[u8], members: Members) -> Parts<'_> {
     let start = content_start(bytes);
     let Some(first) = bytes.get(start) else {
         return unreadable(bytes, "the file is empty");
     };
     if *first == b'{' {
-        return json_parts(bytes, start);
+        return json_parts(bytes, start, members);
     }
     if let Some(header) = embedded_header(bytes) {
-        let mut parts = json_parts(bytes, header);
+        let mut parts = json_parts(bytes, header, members);
         parts.container = Container::ConsoleCopy;
         return parts;
     }
@@ -160,7 +161,8 @@ fn take_apart_bounded(bytes: &[u8]) -> Parts<'_> {
         parts.text = Some(bytes);
         return parts;
     }
-    fragment(bytes).unwrap_or_else(|| unreadable(bytes, "this is neither JSON nor the text of a report"))
+    fragment(bytes, members)
+        .unwrap_or_else(|| unreadable(bytes, "this is neither JSON nor the text of a report"))
 }
 
 /// Where line and column of each fault are, in one pass over the file.
@@ -188,9 +190,9 @@ pub(crate) fn places(bytes: &[u8], mut faults: Vec<Fault>) -> Vec<Malformed> {
 /// Past a byte order mark and space.
 fn content_start(bytes: &[u8]) -> usize {
     let mark = if bytes.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
-    let mut reader = Reader::new(bytes, mark);
-    reader.skip_space();
-    reader.at()
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0);
+    let rest = bytes.get(mark..).unwrap_or_default();
+    mark + rest.iter().take_while(|byte| is_space(byte)).count()
 }
 
 fn unreadable<'a>(bytes: &[u8], what: &str) -> Parts<'a> {
@@ -203,32 +205,29 @@ fn unreadable<'a>(bytes: &[u8], what: &str) -> Parts<'a> {
 }
 
 /// Reads documents from here on, and sorts out what follows the last of them.
-fn json_parts(bytes: &[u8], start: usize) -> Parts<'_> {
-    let mut reader = Reader::new(bytes, start);
+fn json_parts(bytes: &[u8], start: usize, members: Members) -> Parts<'_> {
+    let mut reader = Reader::new(bytes, start, members);
     let header_on_a_line = first_line_is_whole(bytes, start);
     let mut parts = Parts::new(Container::TwoPartJson);
     let line_break = if header_on_a_line { LineBreak::EndsString } else { LineBreak::Belongs };
-    parts.documents.push(reader.document(line_break));
+    reader.document(line_break);
     loop {
         reader.skip_space();
         match reader.peek() {
             None => break,
-            Some(b'{') if parts.documents.len() < DOCUMENTS_MAX => {
-                parts.documents.push(reader.document(LineBreak::Belongs));
-            }
-            Some(b',' | b'}' | b']')
-                if parts.documents.len() > 1 && parts.documents.len() < DOCUMENTS_MAX =>
-            {
+            Some(b'{') if reader.tape.documents() < DOCUMENTS_MAX => reader.document(LineBreak::Belongs),
+            Some(b',' | b'}' | b']') if (2..DOCUMENTS_MAX).contains(&reader.tape.documents()) => {
                 reader.fault(reader.at(), "the body was closed before this");
-                parts.documents.push(reader.fragment());
+                reader.fragment();
             }
             Some(_) => {
-                rest(&mut parts, bytes, reader.at());
+                rest(&mut parts, reader.tape.documents(), bytes, reader.at());
                 break;
             }
         }
     }
     parts.faults = reader.faults;
+    parts.tape = reader.tape;
     parts.container = json_container(&parts);
     if parts.container == Container::HeaderAndPlist {
         let offset = parts.unread.first().map_or(0, |range| range.start);
@@ -239,10 +238,10 @@ fn json_parts(bytes: &[u8], start: usize) -> Parts<'_> {
 }
 
 /// After the documents: the text of a header-and-text report, or bytes that are kept unread.
-fn rest<'a>(parts: &mut Parts<'a>, bytes: &'a [u8], at: usize) {
+fn rest<'a>(parts: &mut Parts<'a>, documents: usize, bytes: &'a [u8], at: usize) {
     let Some(left) = bytes.get(at..) else { return };
     let is_plist = left.starts_with(b"<?xml") || left.starts_with(b"bplist");
-    if parts.documents.len() == 1 && !is_plist {
+    if documents == 1 && !is_plist {
         parts.text = Some(left);
     } else {
         parts.unread.push(ByteRange { start: at, end: bytes.len() });
@@ -251,7 +250,7 @@ fn rest<'a>(parts: &mut Parts<'a>, bytes: &'a [u8], at: usize) {
 
 fn json_container(parts: &Parts<'_>) -> Container {
     let first_is_body = BODY_MEMBERS.iter().any(|name| parts.header(name).is_some());
-    match parts.documents.len() {
+    match parts.tape.documents() {
         _ if parts.text.is_some() => Container::HeaderAndText,
         1 if !parts.unread.is_empty() => Container::HeaderAndPlist,
         1 if first_is_body => Container::BodyOnly,
@@ -308,7 +307,7 @@ fn is_text_report(bytes: &[u8]) -> bool {
 }
 
 /// JSON whose beginning is missing: read from the first member that is whole.
-fn fragment(bytes: &[u8]) -> Option<Parts<'_>> {
+fn fragment(bytes: &[u8], members: Members) -> Option<Parts<'_>> {
     // The very first name may itself be cut, so that only its closing quote is there.
     let first_quote = bytes.iter().position(|byte| *byte == b'"')?;
     let colon = (first_quote + 1..bytes.len()).find(|at| {
@@ -316,13 +315,14 @@ fn fragment(bytes: &[u8]) -> Option<Parts<'_>> {
         after.starts_with(b"\":") || after.starts_with(b"\" :")
     })?;
     let quote = bytes.get(..colon)?.iter().rposition(|byte| *byte == b'"')?;
-    let mut reader = Reader::new(bytes, quote);
+    let mut reader = Reader::new(bytes, quote, members);
     reader.fault(0, "the beginning of the report is missing");
-    let document = reader.fragment();
+    reader.fragment();
+    let document = reader.tape.document(0)?;
     let is_report = BODY_MEMBERS.iter().chain(&["bug_type"]).any(|name| document.get(name).is_some());
     is_report.then(|| {
         let mut parts = Parts::new(Container::Fragment);
-        parts.documents.push(document);
+        parts.tape = reader.tape;
         parts.faults = reader.faults;
         parts.unread.push(ByteRange { start: 0, end: quote });
         parts
@@ -369,7 +369,7 @@ mod tests {
             ("hello\n".to_owned(), Container::Unreadable, 1, None),
         ];
         for (file, container, faults, pid) in table {
-            let parts = take_apart(file.as_bytes());
+            let parts = take_apart(file.as_bytes(), Members::Known);
             assert_eq!(parts.container, container, "{file}");
             assert_eq!(parts.faults.len(), faults, "{file}: {:?}", parts.faults);
             assert_eq!(parts.body("pid").and_then(Node::u64), pid, "{file}");
@@ -391,7 +391,7 @@ mod tests {
     fn what_lies_beyond_the_size_limit_is_named() {
         let mut file = br#"{"bug_type":"309"}"#.to_vec();
         file.resize(FILE_BYTES_MAX + 5, b' ');
-        let parts = take_apart(&file);
+        let parts = take_apart(&file, Members::Known);
         assert_eq!(parts.header("bug_type").and_then(Node::str), Some("309"));
         assert_eq!(parts.unread, [ByteRange { start: FILE_BYTES_MAX, end: FILE_BYTES_MAX + 5 }]);
         assert!(parts.faults.first().unwrap().what.contains("larger than"));

@@ -124,10 +124,7 @@ pub(crate) fn ended_by(report: &Report) -> EndedBy {
         .or_else(|| uncaught(report))
         .or_else(|| resource(report))
         .or_else(|| exception(report))
-        .or_else(|| namespace_alone(report.termination.as_ref()?))
-        .or_else(|| {
-            (report.kind == Kind::Hang).then(|| (Cause::Hang, "the main thread did not answer".to_owned()))
-        });
+        .or_else(|| namespace_alone(report.termination.as_ref()?));
     match found {
         Some((cause, words)) => EndedBy { cause, words },
         None => EndedBy::unknown(),
@@ -154,6 +151,7 @@ fn whole_phone(report: &Report) -> Found {
             };
             Some((Cause::NothingEnded, words))
         }
+        Kind::Hang => Some(hang(report)),
         Kind::Update | Kind::Analytics | Kind::StreamStall => {
             Some((Cause::NothingEnded, after_colon(report.kind.words(), &message)))
         }
@@ -164,10 +162,16 @@ fn whole_phone(report: &Report) -> Found {
         | Kind::Wakeups
         | Kind::ResourceException
         | Kind::UserFault
-        | Kind::Hang
         | Kind::Watchdog
         | Kind::Unknown => None,
     }
+}
+
+/// A hang is over when it is reported: nothing ended.
+fn hang(report: &Report) -> (Cause, String) {
+    let lasted = report.resource.as_ref().and_then(|resource| resource.duration.as_deref());
+    let lasted = lasted.map(|lasted| format!(" for {lasted}")).unwrap_or_default();
+    (Cause::Hang, format!("the main thread did not answer{lasted}"))
 }
 
 fn out_of_memory(jetsam: &Jetsam) -> (Cause, String) {

@@ -24,6 +24,9 @@ const FOREIGN_PREFIXES: [&str; 2] = ["libswift", "libclang_rt."];
 
 /// A UUID in the one form that is compared: lower case with dashes. Texts write 32 digits in angle brackets.
 pub(crate) fn plain_uuid(text: &str) -> Option<String> {
+    if is_plain(text) {
+        return Some(text.to_owned());
+    }
     let digits: String =
         text.chars().filter(char::is_ascii_hexdigit).map(|digit| digit.to_ascii_lowercase()).collect();
     if text.len() > 40 || digits.len() != 32 {
@@ -33,10 +36,20 @@ pub(crate) fn plain_uuid(text: &str) -> Option<String> {
     Some([part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-"))
 }
 
+/// Whether this is already the one form: JSON reports write it.
+fn is_plain(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(position, byte)| match position {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+        })
+}
+
 /// Finds the process' own executable and says for every image whether it belongs to the app.
 pub(crate) fn mark_app_images(report: &mut Report) -> Vec<bool> {
     let own = |image: &Image| is_executable(report, image);
-    let by_uuid = |image: &Image| image.uuid.is_some() && image.uuid == report.slice_uuid;
+    let by_uuid =
+        |image: &Image| image.uuid.is_some() && image.uuid.as_deref() == report.slice_uuid.as_deref();
     report.app_image = report.images.iter().position(own).or_else(|| report.images.iter().position(by_uuid));
     let bundle = report.process_path.as_deref().and_then(bundle_of);
     report
@@ -97,7 +110,7 @@ impl ImageIndex {
         let mut endless = BTreeMap::new();
         for (position, image) in images.iter().enumerate().filter(|(_, image)| image.size.is_none()) {
             if let Some(name) = &image.name {
-                endless.entry(name.clone()).or_insert(position);
+                endless.entry(name.to_string()).or_insert(position);
             }
         }
         ImageIndex { by_base, endless }
@@ -169,9 +182,9 @@ mod tests {
     #[test]
     fn the_app_is_found_by_path_and_its_frameworks_by_bundle() {
         let image = |path: &str, uuid: &str| Image {
-            name: path.rsplit('/').next().map(str::to_owned),
+            name: path.rsplit('/').next().map(Into::into),
             path: Some(path.to_owned()),
-            uuid: Some(uuid.to_owned()),
+            uuid: Some(uuid.into()),
             ..Image::default()
         };
         let mut report = Report::empty(Container::TwoPartJson);

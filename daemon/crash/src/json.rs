@@ -5,6 +5,7 @@
 //! Depth, values and faults are bounded, and every byte is looked at a bounded number of times.
 //! What the values mean is not known here.
 
+use crate::tape::{Tape, Value};
 use std::borrow::Cow;
 
 /// Nesting that a report may have; the deepest real ones (stackshots) have nine levels.
@@ -27,72 +28,6 @@ const UNREAD_MEMBERS: [&str; 10] = [
     "codeSigningMonitor",
 ];
 
-/// One JSON value, borrowed from the file where nothing had to be unescaped.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Node<'a> {
-    Null,
-    Bool(bool),
-    Number(&'a str),
-    Text(Cow<'a, str>),
-    List(Vec<Node<'a>>),
-    Object(Vec<(Cow<'a, str>, Node<'a>)>),
-}
-
-impl<'a> Node<'a> {
-    /// The first member of this name; `None` too when this is no object.
-    pub(crate) fn get(&self, name: &str) -> Option<&Node<'a>> {
-        self.members().iter().find(|(key, _)| key == name).map(|(_, value)| value)
-    }
-
-    pub(crate) fn members(&self) -> &[(Cow<'a, str>, Node<'a>)] {
-        match self {
-            Node::Object(members) => members,
-            Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) | Node::List(_) => &[],
-        }
-    }
-
-    pub(crate) fn items(&self) -> &[Node<'a>] {
-        match self {
-            Node::List(items) => items,
-            Node::Null | Node::Bool(_) | Node::Number(_) | Node::Text(_) | Node::Object(_) => &[],
-        }
-    }
-
-    pub(crate) fn str(&self) -> Option<&str> {
-        match self {
-            Node::Text(text) => Some(text),
-            Node::Null | Node::Bool(_) | Node::Number(_) | Node::List(_) | Node::Object(_) => None,
-        }
-    }
-
-    /// Text, or a number or truth value as it was written: several fields drift between these from release to release.
-    pub(crate) fn words(&self) -> Option<String> {
-        match self {
-            Node::Text(text) => Some(text.clone().into_owned()),
-            Node::Number(digits) => Some((*digits).to_owned()),
-            Node::Bool(truth) => Some(truth.to_string()),
-            Node::Null | Node::List(_) | Node::Object(_) => None,
-        }
-    }
-
-    /// A whole number, also when it was written as text (`"78"`, `"0xdead10cc"`).
-    pub(crate) fn u64(&self) -> Option<u64> {
-        match self {
-            Node::Number(digits) => digits.parse().ok(),
-            Node::Text(text) => match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-                Some(hex) => u64::from_str_radix(hex, 16).ok(),
-                None => text.parse().ok(),
-            },
-            Node::Null | Node::Bool(_) | Node::List(_) | Node::Object(_) => None,
-        }
-    }
-
-    /// `true`, or any number but zero: flags are truth values up to iOS 12 and numbers later.
-    pub(crate) fn truth(&self) -> bool {
-        matches!(self, Node::Bool(true)) || self.u64().is_some_and(|number| number != 0)
-    }
-}
-
 /// Something wrong with the file, at this byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -109,6 +44,15 @@ pub(crate) enum LineBreak {
     EndsString,
 }
 
+/// Which members of objects are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Members {
+    /// Those that a report is made of.
+    Known,
+    /// All: for somebody who writes the file anew in another form.
+    All,
+}
+
 /// Whether a value is built or only passed over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
@@ -119,8 +63,12 @@ enum Keep {
 /// Reads values one after the other from a file.
 pub(crate) struct Reader<'a> {
     bytes: &'a [u8],
+    /// The same, if all of it is UTF-8: then no string needs to be looked at again.
+    text: Option<&'a str>,
     at: usize,
+    pub(crate) tape: Tape<'a>,
     line_break: LineBreak,
+    members: Members,
     nodes_left: usize,
     lists_open: usize,
     objects_open: usize,
@@ -128,11 +76,14 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Reader<'a> {
+    pub(crate) fn new(bytes: &'a [u8], at: usize, members: Members) -> Reader<'a> {
         Reader {
             bytes,
+            text: std::str::from_utf8(bytes).ok(),
             at,
+            tape: Tape::for_bytes(bytes.len()),
             line_break: LineBreak::Belongs,
+            members,
             nodes_left: NODES_MAX,
             lists_open: 0,
             objects_open: 0,
@@ -156,20 +107,28 @@ impl<'a> Reader<'a> {
     }
 
     /// One document; the caller has seen that something other than space comes next.
-    pub(crate) fn document(&mut self, line_break: LineBreak) -> Node<'a> {
+    pub(crate) fn document(&mut self, line_break: LineBreak) {
         self.line_break = line_break;
-        self.value(0, Keep::Yes).unwrap_or(Node::Null)
+        let position = self.tape.len();
+        if self.value(Cow::Borrowed(""), 0, Keep::Yes) == Keep::Yes {
+            self.tape.root_at(position);
+        } else {
+            // Nothing is kept any more, but that there was a document is.
+            let position = self.tape.open(Cow::Borrowed(""), Value::Null);
+            self.tape.root_at(position);
+        }
     }
 
     /// The members of an object whose opening brace is missing.
-    pub(crate) fn fragment(&mut self) -> Node<'a> {
+    pub(crate) fn fragment(&mut self) {
         self.line_break = LineBreak::Belongs;
-        let mut members = Vec::new();
+        let position = self.tape.open(Cow::Borrowed(""), Value::Object);
         while self.peek().is_some() {
-            members.append(&mut self.object(self.at, 0, Keep::Yes));
+            self.object(self.at, 0, Keep::Yes);
             self.skip_space();
         }
-        Node::Object(members)
+        self.tape.close(position);
+        self.tape.root_at(position);
     }
 
     pub(crate) fn fault(&mut self, offset: usize, what: impl Into<String>) {
@@ -178,39 +137,54 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The value that comes next; `None` when it was only passed over.
-    fn value(&mut self, depth: usize, keep: Keep) -> Option<Node<'a>> {
+    /// The value that comes next, onto the tape; `Keep::No` when it was only passed over.
+    fn value(&mut self, key: Cow<'a, str>, depth: usize, keep: Keep) -> Keep {
         let keep = self.keep_within_bounds(keep);
         self.skip_space();
         let start = self.at;
-        let node = match self.peek() {
+        let value = match self.peek() {
             None => {
                 self.fault(start, "the file ends where a value should be");
-                Node::Null
+                Value::Null
             }
             Some(b'{' | b'[') if depth >= DEPTH_MAX => {
                 self.fault(start, format!("nested deeper than {DEPTH_MAX} levels; the rest is passed over"));
                 self.skip_brackets();
-                Node::Null
+                Value::Null
             }
             Some(b'{') => {
                 self.at += 1;
+                let position = self.open(key, Value::Object, keep);
                 self.objects_open += 1;
-                let members = self.object(start, depth, keep);
+                self.object(start, depth, keep);
                 self.objects_open -= 1;
-                Node::Object(members)
+                self.close(position);
+                return keep;
             }
             Some(b'[') => {
                 self.at += 1;
+                let position = self.open(key, Value::List, keep);
                 self.lists_open += 1;
-                let items = self.list(start, depth, keep);
+                self.list(start, depth, keep);
                 self.lists_open -= 1;
-                Node::List(items)
+                self.close(position);
+                return keep;
             }
-            Some(b'"') => self.string(keep).map_or(Node::Null, Node::Text),
+            Some(b'"') => self.string(keep).map_or(Value::Null, Value::Text),
             Some(_) => self.word(),
         };
-        (keep == Keep::Yes).then_some(node)
+        self.open(key, value, keep);
+        keep
+    }
+
+    fn open(&mut self, key: Cow<'a, str>, value: Value<'a>, keep: Keep) -> Option<usize> {
+        (keep == Keep::Yes).then(|| self.tape.open(key, value))
+    }
+
+    fn close(&mut self, position: Option<usize>) {
+        if let Some(position) = position {
+            self.tape.close(position);
+        }
     }
 
     /// Once the budget is spent, the rest of the file is checked but no longer kept.
@@ -226,8 +200,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Members up to the closing brace, or up to where the brace is missed.
-    fn object(&mut self, start: usize, depth: usize, keep: Keep) -> Vec<(Cow<'a, str>, Node<'a>)> {
-        let mut members = Vec::new();
+    fn object(&mut self, start: usize, depth: usize, keep: Keep) {
         let mut comma_due = false;
         loop {
             self.skip_space();
@@ -237,11 +210,11 @@ impl<'a> Reader<'a> {
                         self.at,
                         format!("the file ends inside the object that began at byte {start}"),
                     );
-                    return members;
+                    return;
                 }
                 Some(b'}') => {
                     self.at += 1;
-                    return members;
+                    return;
                 }
                 Some(b',') => {
                     self.at += 1;
@@ -252,7 +225,7 @@ impl<'a> Reader<'a> {
                         self.fault(self.at, "a comma is missing before this member");
                     }
                     comma_due = true;
-                    self.member(&mut members, depth, keep);
+                    self.member(depth, keep);
                 }
                 Some(b'{') => {
                     self.fault(
@@ -263,14 +236,14 @@ impl<'a> Reader<'a> {
                     if self.lists_open + self.objects_open == 0 {
                         self.at += 1;
                     }
-                    return members;
+                    return;
                 }
                 Some(b']') if self.lists_open > 0 => {
                     self.fault(
                         self.at,
                         format!("the object that began at byte {start} is not closed before this bracket"),
                     );
-                    return members;
+                    return;
                 }
                 Some(_) => {
                     self.fault(self.at, "this is no member of an object");
@@ -280,7 +253,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn member(&mut self, members: &mut Vec<(Cow<'a, str>, Node<'a>)>, depth: usize, keep: Keep) {
+    fn member(&mut self, depth: usize, keep: Keep) {
         let key = self.string(Keep::Yes).unwrap_or_default();
         self.skip_space();
         if self.peek() == Some(b':') {
@@ -289,15 +262,13 @@ impl<'a> Reader<'a> {
             self.fault(self.at, format!("member {key:?} has no value"));
             return;
         }
-        let unread = UNREAD_MEMBERS.contains(&key.as_ref());
-        if let Some(value) = self.value(depth + 1, if unread { Keep::No } else { keep }) {
-            members.push((key, value));
-        }
+        let unread =
+            keep == Keep::Yes && self.members == Members::Known && UNREAD_MEMBERS.contains(&key.as_ref());
+        self.value(key, depth + 1, if unread { Keep::No } else { keep });
     }
 
     /// Items up to the closing bracket, or up to where the bracket is missed.
-    fn list(&mut self, start: usize, depth: usize, keep: Keep) -> Vec<Node<'a>> {
-        let mut items = Vec::new();
+    fn list(&mut self, start: usize, depth: usize, keep: Keep) {
         let mut comma_due = false;
         loop {
             self.skip_space();
@@ -305,11 +276,11 @@ impl<'a> Reader<'a> {
             match self.peek() {
                 None => {
                     self.fault(self.at, format!("the file ends inside the list that began at byte {start}"));
-                    return items;
+                    return;
                 }
                 Some(b']') => {
                     self.at += 1;
-                    return items;
+                    return;
                 }
                 Some(b',') => {
                     self.at += 1;
@@ -321,7 +292,7 @@ impl<'a> Reader<'a> {
                         self.at,
                         format!("the list that began at byte {start} is not closed before this brace"),
                     );
-                    return items;
+                    return;
                 }
                 Some(b':' | b'}') => {
                     self.fault(self.at, "this is no item of a list");
@@ -335,7 +306,8 @@ impl<'a> Reader<'a> {
             }
             comma_due = true;
             let is_text = self.peek() == Some(b'"');
-            let item = self.value(depth + 1, keep);
+            let position = self.tape.len();
+            self.value(Cow::Borrowed(""), depth + 1, keep);
             self.skip_space();
             if is_text && self.peek() == Some(b':') && self.objects_open > 0 {
                 self.fault(
@@ -343,32 +315,34 @@ impl<'a> Reader<'a> {
                     format!("the list that began at byte {start} is not closed before this member"),
                 );
                 self.at = before;
-                return items;
+                self.tape.truncate(position);
+                return;
             }
-            items.extend(item);
         }
     }
 
     /// A number, `true`, `false` or `null`; anything else is a fault that reads as null.
-    fn word(&mut self) -> Node<'a> {
+    fn word(&mut self) -> Value<'a> {
         let start = self.at;
         while matches!(self.peek(), Some(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'+' | b'-' | b'.' | b'_'))
         {
             self.at += 1;
         }
-        let word =
-            self.bytes.get(start..self.at).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or("");
-        match word {
-            "null" => Node::Null,
-            "true" => Node::Bool(true),
-            "false" => Node::Bool(false),
-            number if is_number(number) => Node::Number(number),
+        let word = match self.text {
+            Some(text) => text.get(start..self.at),
+            None => self.bytes.get(start..self.at).and_then(|bytes| std::str::from_utf8(bytes).ok()),
+        };
+        match word.unwrap_or("") {
+            "null" => Value::Null,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            number if is_number(number) => Value::Number(number),
             _ => {
                 self.fault(start, "this is no JSON value");
                 if self.at == start {
                     self.junk();
                 }
-                Node::Null
+                Value::Null
             }
         }
     }
@@ -384,6 +358,14 @@ impl<'a> Reader<'a> {
     /// The string that begins here, unescaped.
     fn string(&mut self, keep: Keep) -> Option<Cow<'a, str>> {
         let quote = self.at;
+        // Nearly every string has no escape and stands in a file that is UTF-8.
+        let end = plain_end(self.bytes, quote + 1);
+        if self.bytes.get(end) == Some(&b'"')
+            && let Some(plain) = self.text.and_then(|text| text.get(quote + 1..end))
+        {
+            self.at = end + 1;
+            return (keep == Keep::Yes).then_some(Cow::Borrowed(plain));
+        }
         self.at += 1;
         let mut plain_from = self.at;
         let mut unescaped: Option<String> = None;
@@ -405,7 +387,7 @@ impl<'a> Reader<'a> {
                     plain_from = self.at;
                     unescaped = (keep == Keep::Yes).then_some(text);
                 }
-                Some(_) => self.at += 1,
+                Some(_) => self.at = plain_end(self.bytes, self.at + 1),
             }
         }
         let end = self.at;
@@ -423,7 +405,10 @@ impl<'a> Reader<'a> {
     }
 
     fn lossy(&self, from: usize, to: usize) -> Cow<'a, str> {
-        String::from_utf8_lossy(self.bytes.get(from..to).unwrap_or_default())
+        match self.text.and_then(|text| text.get(from..to)) {
+            Some(text) => Cow::Borrowed(text),
+            None => String::from_utf8_lossy(self.bytes.get(from..to).unwrap_or_default()),
+        }
     }
 
     /// The escape that begins here; an invalid one is kept as it was written.
@@ -502,9 +487,34 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The first byte from here on that ends the plain part of a string or may do so, eight bytes at a time.
+fn plain_end(bytes: &[u8], from: usize) -> usize {
+    const LOWS: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x8080_8080_8080_8080;
+    // Its lowest high bit stands where the first byte of this value is: subtracting borrows only out of a zero byte, so
+    // what comes before the first hit is never wrong.
+    let hits = |eight: u64, byte: u8| {
+        let zeroes = eight ^ (LOWS * u64::from(byte));
+        zeroes.wrapping_sub(LOWS) & !zeroes & HIGHS
+    };
+    let mut at = from;
+    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let eight = u64::from_le_bytes(*eight);
+        let found = hits(eight, b'"') | hits(eight, b'\\') | hits(eight, b'\n');
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes.get(at..).unwrap_or_default();
+    let telling = |byte: &u8| matches!(byte, b'"' | b'\\' | b'\n');
+    at + rest.iter().position(telling).unwrap_or(rest.len())
+}
+
 fn is_number(word: &str) -> bool {
     let digits = word.strip_prefix('-').unwrap_or(word);
-    digits.starts_with(|first: char| first.is_ascii_digit()) && word.parse::<f64>().is_ok()
+    !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+        || digits.starts_with(|first: char| first.is_ascii_digit()) && word.parse::<f64>().is_ok()
 }
 
 #[cfg(test)]
@@ -512,15 +522,16 @@ fn is_number(word: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> (Node<'_>, Vec<Fault>) {
-        let mut reader = Reader::new(text.as_bytes(), 0);
-        let node = reader.document(LineBreak::Belongs);
-        (node, reader.faults)
+    fn read(text: &str) -> (Tape<'_>, Vec<Fault>) {
+        let mut reader = Reader::new(text.as_bytes(), 0, Members::Known);
+        reader.document(LineBreak::Belongs);
+        (reader.tape, reader.faults)
     }
 
     #[test]
     fn numbers_stay_whole_beyond_signed_and_floating_range() {
-        let (node, faults) = read(r#"{"x":18446726482597246976,"y":"0xdead10cc","z":-3,"f":1.5}"#);
+        let (tape, faults) = read(r#"{"x":18446726482597246976,"y":"0xdead10cc","z":-3,"f":1.5}"#);
+        let node = tape.document(0).unwrap();
         assert_eq!(faults, []);
         assert_eq!(node.get("x").unwrap().u64(), Some(18_446_726_482_597_246_976));
         assert_eq!(node.get("y").unwrap().u64(), Some(0xdead_10cc));
@@ -538,9 +549,31 @@ mod tests {
             (r#""cut off"#, "cut off", 1),
         ];
         for (text, expected, faults_expected) in table {
-            let (node, faults) = read(text);
-            assert_eq!((node.str(), faults.len()), (Some(expected), faults_expected), "{text}");
+            let (tape, faults) = read(text);
+            assert_eq!(
+                (tape.document(0).unwrap().str(), faults.len()),
+                (Some(expected), faults_expected),
+                "{text}"
+            );
         }
+    }
+
+    #[test]
+    fn the_plain_part_of_a_string_ends_at_the_first_telling_byte() {
+        let noise = [b'!', b'#', b'[', b']', 0x0b, 0x8a, 0xdc, 0xa2, 0xff, 0];
+        for length in 0..20 {
+            for place in 0..=length {
+                for byte in *b"\"\\\n" {
+                    let mut bytes: Vec<u8> = noise.iter().copied().cycle().skip(place).take(length).collect();
+                    bytes.insert(place, byte);
+                    bytes.extend(*b"\"\"");
+                    for from in 0..=place {
+                        assert_eq!(plain_end(&bytes, from), place, "{bytes:?} from {from}");
+                    }
+                }
+            }
+        }
+        assert_eq!(plain_end(b"abcdefghijk", 2), 11);
     }
 
     #[test]
@@ -560,8 +593,8 @@ mod tests {
             (r#"{"a":@@,"b":3}"#, r#"{"a":null,"b":3}"#, 5, "no JSON value"),
         ];
         for (broken, mended, offset, what) in table {
-            let (node, faults) = read(broken);
-            assert_eq!(node, read(mended).0, "{broken}");
+            let (tape, faults) = read(broken);
+            assert_eq!(tape, read(mended).0, "{broken}");
             assert_eq!(faults[0].offset, offset, "{broken}: {faults:?}");
             assert!(faults[0].what.contains(what), "{broken}: {faults:?}");
         }
@@ -573,15 +606,15 @@ mod tests {
         let (_, faults) = read(&deep);
         assert!(faults[0].what.contains("nested deeper than 64"), "{faults:?}");
         let wide = format!("[{}0]", "0,".repeat(NODES_MAX));
-        let (node, faults) = read(&wide);
-        assert!(node.items().len() < NODES_MAX);
+        let (tape, faults) = read(&wide);
+        assert!(tape.document(0).unwrap().items().count() < NODES_MAX);
         assert!(faults[0].what.contains("the rest is passed over"), "{faults:?}");
     }
 
     #[test]
     fn large_members_that_nobody_asks_for_are_checked_but_not_kept() {
-        let (node, faults) = read(r#"{"threadState":{"x":[{"value":1}]},"id":7}"#);
-        assert_eq!((node.members().len(), faults.len()), (1, 0));
+        let (tape, faults) = read(r#"{"threadState":{"x":[{"value":1}]},"id":7}"#);
+        assert_eq!((tape.document(0).unwrap().members().count(), faults.len()), (1, 0));
         let (_, faults) = read(r#"{"threadState":{"x":@},"id":7}"#);
         assert_eq!(faults[0].offset, 20);
     }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 pub enum Kind {
     /// A process died: 309, up to iOS 14 109.
     Crash,
-    /// The system was short of memory and killed processes: 298.
+    /// The system was short of memory and killed processes: 298, earlier 198.
     Jetsam,
-    /// The kernel stopped: 210.
+    /// The kernel stopped: 210, earlier 110, during automated tests 410.
     Panic,
     /// The phone was reset by its buttons or by its watchdog chip: 151.
     ForceReset,
@@ -24,11 +24,11 @@ pub enum Kind {
     DiskWrites,
     /// A process woke the processor too often: 142.
     Wakeups,
-    /// A resource limit raised an exception: 385, up to iOS 14 185.
+    /// A resource limit raised an exception: 385, up to iOS 14 185; for too many threads 227 and 327.
     ResourceException,
     /// A process did something forbidden and was told so without being killed: 308.
     UserFault,
-    /// The main thread did not answer: 222, 223, 228.
+    /// The main thread did not answer: 222, 223, 228, 310, 328, earlier 207.
     Hang,
     /// The user-space watchdog saw a service not check in: 409.
     Watchdog,
@@ -47,16 +47,16 @@ impl Kind {
     pub fn of_bug_type(bug_type: &str) -> Kind {
         match bug_type {
             "309" | "109" => Kind::Crash,
-            "298" => Kind::Jetsam,
-            "210" => Kind::Panic,
+            "298" | "198" => Kind::Jetsam,
+            "210" | "110" | "410" => Kind::Panic,
             "151" => Kind::ForceReset,
             "288" | "509" | "188" => Kind::Stackshot,
             "202" | "206" => Kind::CpuResource,
             "145" => Kind::DiskWrites,
             "142" => Kind::Wakeups,
-            "385" | "185" => Kind::ResourceException,
+            "385" | "185" | "227" | "327" => Kind::ResourceException,
             "308" => Kind::UserFault,
-            "222" | "223" | "228" => Kind::Hang,
+            "222" | "223" | "228" | "310" | "328" | "207" => Kind::Hang,
             "409" => Kind::Watchdog,
             "183" => Kind::Update,
             "211" => Kind::Analytics,

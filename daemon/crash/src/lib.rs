@@ -5,6 +5,7 @@
 //! Nothing here opens files or connections. Symbols, grouping and Apple's own text form are not here.
 
 mod body;
+mod bug_types;
 mod codes;
 mod container;
 mod ended;
@@ -20,8 +21,10 @@ mod render;
 mod report;
 mod summary;
 mod system;
+mod tape;
 mod text;
 
+pub use bug_types::bug_type_name;
 pub use container::{ByteRange, Container, FILE_BYTES_MAX, Malformed, Place};
 pub use ended::{Cause, EndedBy};
 pub use kind::Kind;

@@ -86,7 +86,7 @@ pub(crate) fn frame_line(line: &str) -> Option<Frame> {
         return None;
     }
     let (image, address, location) = split_at_address(rest)?;
-    let mut frame = Frame { image: known(image), address: Some(address), ..Frame::default() };
+    let mut frame = Frame { image: known(image).map(Into::into), address: Some(address), ..Frame::default() };
     read_location(&mut frame, location.trim());
     Some(frame)
 }
@@ -166,7 +166,7 @@ pub(crate) fn sampled_frame_line(line: &str) -> Option<Frame> {
     let mut frame = Frame { address, ..Frame::default() };
     match image {
         Some((symbol, image, offset)) => {
-            frame.image = known(image);
+            frame.image = known(image).map(Into::into);
             frame.offset = Some(offset);
             read_location(&mut frame, symbol.trim());
         }
@@ -199,7 +199,15 @@ pub(crate) fn image_line(line: &str) -> Option<Image> {
     let (name, arch) = name_and_arch(described);
     let path = known(path);
     let file_name = path.as_deref().and_then(|path| path.rsplit('/').next()).and_then(known);
-    Some(Image { name: file_name.or(name), path, uuid, base: Some(base), size, arch, source: None })
+    Some(Image {
+        name: file_name.or(name).map(Into::into),
+        path,
+        uuid: uuid.map(Into::into),
+        base: Some(base),
+        size,
+        arch,
+        source: None,
+    })
 }
 
 /// `+App Name arm64` or `com.example.name (1.0 - 1)`.
@@ -230,7 +238,7 @@ mod tests {
         let place =
             frame.file.zip(frame.line).map(|(file, line)| format!("{file}:{line}")).unwrap_or_default();
         [
-            frame.image.unwrap_or_default(),
+            frame.image.as_deref().unwrap_or_default().to_owned(),
             hex(frame.address),
             hex(frame.offset),
             frame.symbol.unwrap_or_default(),
@@ -280,9 +288,9 @@ mod tests {
 
     #[test]
     fn images_of_every_producer_are_read() {
-        let uuid = Some("82d13d98-219e-3040-b62a-07a297007a7c".to_owned());
+        let uuid = Some("82d13d98-219e-3040-b62a-07a297007a7c".into());
         let image = |name: &str, path: Option<&str>, base, size, arch: Option<&str>| Image {
-            name: Some(name.to_owned()),
+            name: Some(name.into()),
             path: path.map(str::to_owned),
             uuid: uuid.clone(),
             base: Some(base),

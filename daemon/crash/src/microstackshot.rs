@@ -33,7 +33,7 @@ pub(crate) fn read_sampled_text(report: &mut Report, text: &[u8]) {
         let line = String::from_utf8_lossy(line);
         let trimmed = line.trim();
         section = match section {
-            _ if trimmed.starts_with("Heaviest stack for the target") => Section::HeaviestStack,
+            _ if trimmed.starts_with("Heaviest stack for the ") => Section::HeaviestStack,
             Section::Samples if trimmed == "Binary Images:" => Section::Images,
             Section::Images if trimmed.is_empty() && !report.images.is_empty() => Section::Done,
             Section::HeaviestStack if trimmed.is_empty() && !stack.is_empty() => Section::Samples,
@@ -92,6 +92,7 @@ fn head(report: &mut Report, end_time: &mut Option<Moment>, line: &str) {
         "Incident Identifier" => fill(&mut report.incident_id, known(value)),
         "Event" => fill(&mut resource.event, known(value)),
         "Action taken" => fill(&mut resource.action, known(value)),
+        "Duration" => fill(&mut resource.duration, known(value)),
         "CPU" | "Writes" | "Wakeups" => fill(&mut resource.used, known(value)),
         "CPU limit" | "Writes limit" | "Wakeups limit" => fill(&mut resource.limit, known(value)),
         _ => {}

@@ -3,13 +3,14 @@
 use crate::body::{read_body, read_header};
 use crate::container::{Container, Parts, places, take_apart};
 use crate::ended::{ended_by, find_uncaught};
-use crate::json::{Fault, Node};
+use crate::json::{Fault, Members};
 use crate::kind::Kind;
 use crate::lines::known;
 use crate::microstackshot::{is_sampled_text, read_sampled_text};
 use crate::phase::launch_phase;
 use crate::report::{Exception, Report};
 use crate::system::read_system;
+use crate::tape::Node;
 use crate::text::read_crash_text;
 
 /// Reads one report file, whatever it holds.
@@ -18,7 +19,7 @@ use crate::text::read_crash_text;
 /// which nothing can be read is a report whose container is [`Container::Unreadable`]. Time and memory grow with the
 /// file's length, up to [`crate::FILE_BYTES_MAX`].
 pub fn read(bytes: &[u8]) -> Report {
-    let parts = take_apart(bytes);
+    let parts = take_apart(bytes, Members::Known);
     let mut report = Report::empty(parts.container);
     let mut faults = parts.faults.clone();
     read_header(&mut report, &parts);

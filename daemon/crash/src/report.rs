@@ -7,6 +7,7 @@ use crate::ended::EndedBy;
 use crate::kind::Kind;
 use crate::moment::Moment;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// How many bytes of a process name a memory report keeps.
 pub(crate) const JETSAM_NAME_BYTES: usize = 32;
@@ -44,6 +45,10 @@ pub struct Report {
     pub launched_at: Option<Moment>,
     /// Process id on the phone.
     pub pid: Option<u64>,
+    /// What the process was for the user at that moment: `Foreground`, `Background`, `Non UI`.
+    pub role: Option<String>,
+    /// The process that launched it.
+    pub parent_process: Option<String>,
     /// UUID of the main executable, lower case with dashes. With a debug dylib it is that of a stub.
     pub slice_uuid: Option<String>,
     /// The Mach exception.
@@ -70,6 +75,10 @@ pub struct Report {
     pub application_info: Vec<ApplicationInfo>,
     /// What the kernel said about the faulting address.
     pub vm_region_info: Option<String>,
+    /// What the kernel had noted before the end, one sentence a line.
+    pub kernel_triage: Option<String>,
+    /// What the writer of the report had trouble with.
+    pub notes: Vec<String>,
     /// A memory shortage, if the report is about one.
     pub jetsam: Option<Jetsam>,
     /// A resource that was used too much, if the report is about one.
@@ -101,6 +110,8 @@ impl Report {
             written_at: None,
             launched_at: None,
             pid: None,
+            role: None,
+            parent_process: None,
             slice_uuid: None,
             exception: None,
             termination: None,
@@ -114,6 +125,8 @@ impl Report {
             app_image: None,
             application_info: Vec::new(),
             vm_region_info: None,
+            kernel_triage: None,
+            notes: Vec::new(),
             jetsam: None,
             resource: None,
             system_message: None,
@@ -122,9 +135,9 @@ impl Report {
         }
     }
 
-    /// The thread that crashed, if the report names one that it also shows.
+    /// The thread that crashed, if the report names one that it also shows; of a hang the main thread.
     pub fn crashed(&self) -> Option<&Thread> {
-        let index = self.crashed_thread?;
+        let index = self.crashed_thread.or((self.kind == Kind::Hang).then_some(0))?;
         self.threads.iter().find(|thread| thread.index == index)
     }
 
@@ -153,6 +166,8 @@ pub struct Exception {
     pub signal: Option<String>,
     /// The codes as written, such as `0x0000000000000001, 0x0000000000000000`.
     pub codes: Option<String>,
+    /// The same as numbers.
+    pub raw_codes: Vec<u64>,
     /// Such as `KERN_INVALID_ADDRESS at 0x0000000000000000`.
     pub subtype: Option<String>,
     /// What the kernel adds, such as which limit was exceeded.
@@ -176,6 +191,10 @@ pub struct Termination {
     pub details: Vec<String>,
     /// The process that ended it.
     pub by_process: Option<String>,
+    /// Its process id.
+    pub by_pid: Option<u64>,
+    /// How it was ended, bits of the kernel's `os_reason`.
+    pub flags: Option<u64>,
 }
 
 impl Termination {
@@ -239,9 +258,9 @@ pub struct Thread {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
     /// Name of the image that the address lies in.
-    pub image: Option<String>,
+    pub image: Option<Arc<str>>,
     /// Its UUID, lower case with dashes.
-    pub image_uuid: Option<String>,
+    pub image_uuid: Option<Arc<str>>,
     /// Bytes from the image's base. To look a symbol up, subtract 1 in every frame but the innermost.
     pub offset: Option<u64>,
     /// Address in the process.
@@ -254,6 +273,8 @@ pub struct Frame {
     pub file: Option<String>,
     /// Line in it.
     pub line: Option<u32>,
+    /// Whether the compiler put this function into the one below it, so that both have one address.
+    pub inlined: bool,
     /// Whether the image belongs to the app, not to the system or the test runner.
     pub in_app: bool,
 }
@@ -262,11 +283,11 @@ pub struct Frame {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Image {
     /// File name.
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// Where it lies on the phone.
     pub path: Option<String>,
     /// Lower case with dashes.
-    pub uuid: Option<String>,
+    pub uuid: Option<Arc<str>>,
     /// Where it was loaded.
     pub base: Option<u64>,
     /// How much of the process it took, in bytes.
@@ -358,6 +379,8 @@ pub struct Resource {
     pub used: Option<String>,
     /// The limit alone.
     pub limit: Option<String>,
+    /// Over how long, as written: `2.80s`.
+    pub duration: Option<String>,
 }
 
 #[cfg(test)]

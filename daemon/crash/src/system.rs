@@ -5,20 +5,21 @@
 use crate::body::filled;
 use crate::container::Parts;
 use crate::images::plain_uuid;
-use crate::json::Node;
 use crate::kind::Kind;
 use crate::report::{Frame, Image, Jetsam, JetsamProcess, Report, Thread};
+use crate::tape::Node;
+use std::borrow::Cow;
 
 /// Lines of a panic that say what happened; the rest are registers and zones.
 const PANIC_LINES: usize = 1;
 
 /// Reads what the body has of these; does nothing for a body about one process.
 pub(crate) fn read_system(report: &mut Report, parts: &Parts<'_>) {
-    if let Some(list @ Node::List(_)) = parts.body("processes") {
+    if let Some(list) = parts.body("processes").filter(|node| node.is_list()) {
         let page_size =
             parts.body("memoryStatus").and_then(|status| status.get("pageSize")).and_then(Node::u64);
         let largest = filled(parts.body("largestProcess"));
-        report.jetsam = Some(jetsam(list.items(), page_size, largest));
+        report.jetsam = Some(jetsam(list, page_size, largest));
     }
     let panic = filled(parts.body("panicString"));
     let reset = || if report.kind == Kind::ForceReset { filled(parts.body("string")) } else { None };
@@ -35,9 +36,9 @@ pub(crate) fn read_system(report: &mut Report, parts: &Parts<'_>) {
     }
 }
 
-fn jetsam(processes: &[Node<'_>], page_size: Option<u64>, largest: Option<String>) -> Jetsam {
-    let bytes = |node: &Node<'_>, name: &str| node.get(name).and_then(Node::u64)?.checked_mul(page_size?);
-    let process = |node: &Node<'_>| JetsamProcess {
+fn jetsam(processes: Node<'_>, page_size: Option<u64>, largest: Option<String>) -> Jetsam {
+    let bytes = |node: Node<'_>, name: &str| node.get(name).and_then(Node::u64)?.checked_mul(page_size?);
+    let process = |node: Node<'_>| JetsamProcess {
         name: filled(node.get("name")),
         pid: node.get("pid").and_then(Node::u64),
         uuid: filled(node.get("uuid")).and_then(|uuid| plain_uuid(&uuid)),
@@ -46,19 +47,18 @@ fn jetsam(processes: &[Node<'_>], page_size: Option<u64>, largest: Option<String
         memory_bytes_max: bytes(node, "lifetimeMax"),
         states: node
             .get("states")
-            .map(|list| list.items().iter().filter_map(Node::words).collect())
+            .map(|list| list.items().filter_map(Node::words).map(Cow::into_owned).collect())
             .unwrap_or_default(),
     };
-    let in_front = |node: &&Node<'_>| {
-        node.get("states")
-            .is_some_and(|states| states.items().iter().any(|state| state.str() == Some("frontmost")))
+    let in_front = |node: &Node<'_>| {
+        node.get("states").is_some_and(|states| states.items().any(|state| state.str() == Some("frontmost")))
     };
     Jetsam {
         page_size,
         largest,
-        process_count: processes.len(),
-        victims: processes.iter().filter(|node| filled(node.get("reason")).is_some()).map(process).collect(),
-        frontmost: processes.iter().filter(in_front).map(process).collect(),
+        process_count: processes.items().count(),
+        victims: processes.items().filter(|node| filled(node.get("reason")).is_some()).map(process).collect(),
+        frontmost: processes.items().filter(in_front).map(process).collect(),
     }
 }
 
@@ -74,16 +74,16 @@ pub(crate) fn panic_sign(text: &str) -> String {
 }
 
 /// The process that a stackshot accuses (`pid`), else the frontmost one.
-fn read_process_of_stackshot(report: &mut Report, parts: &Parts<'_>, processes: &Node<'_>) {
-    let frontmost = || parts.body("frontmostPids").and_then(|list| list.items().first()).and_then(Node::u64);
+fn read_process_of_stackshot(report: &mut Report, parts: &Parts<'_>, processes: Node<'_>) {
+    let frontmost = || parts.body("frontmostPids").and_then(|list| list.items().next()).and_then(Node::u64);
     let Some(pid) = report.pid.or_else(frontmost) else { return };
     let Some(process) = processes.get(&pid.to_string()) else { return };
     let images: Vec<Image> =
-        parts.body("binaryImages").map(|list| list.items().iter().map(image).collect()).unwrap_or_default();
+        parts.body("binaryImages").map(|list| list.items().map(image).collect()).unwrap_or_default();
     if report.pid.is_some() {
         report.process = filled(process.get("procname"));
     }
-    let threads = process.get("threadById").map(Node::members).unwrap_or_default();
+    let threads = process.get("threadById").into_iter().flat_map(Node::members);
     report.threads = (0..)
         .zip(threads)
         .map(|(index, (_, node))| Thread {
@@ -103,10 +103,10 @@ fn read_process_of_stackshot(report: &mut Report, parts: &Parts<'_>, processes: 
 }
 
 /// `[uuid, base, sourceLetter]`.
-fn image(node: &Node<'_>) -> Image {
-    let item = |position: usize| node.items().get(position);
+fn image(node: Node<'_>) -> Image {
+    let item = |position: usize| node.items().nth(position);
     Image {
-        uuid: filled(item(0)).and_then(|uuid| plain_uuid(&uuid)),
+        uuid: filled(item(0)).and_then(|uuid| plain_uuid(&uuid)).map(Into::into),
         base: item(1).and_then(Node::u64),
         source: filled(item(2)),
         ..Image::default()
@@ -114,10 +114,10 @@ fn image(node: &Node<'_>) -> Image {
 }
 
 /// `[imageIndex, offset]`, sometimes with more after it, the offset sometimes as text.
-fn frame(node: &Node<'_>, images: &[Image]) -> Frame {
-    let position = node.items().first().and_then(Node::u64).and_then(|index| usize::try_from(index).ok());
+fn frame(node: Node<'_>, images: &[Image]) -> Frame {
+    let position = node.items().next().and_then(Node::u64).and_then(|index| usize::try_from(index).ok());
     let image = position.and_then(|position| images.get(position));
-    let offset = node.items().get(1).and_then(Node::u64);
+    let offset = node.items().nth(1).and_then(Node::u64);
     Frame {
         image_uuid: image.and_then(|image| image.uuid.clone()),
         offset,

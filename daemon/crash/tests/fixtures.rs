@@ -36,7 +36,8 @@ panic.ips|two_part_json|210|panic|-|kernel_panic|unknown|-|-|0
 stackshot.ips|two_part_json|288|stackshot|-|nothing_ended|unknown|-|-|0
 resource_exception.ips|two_part_json|385|resource_exception|Chat|resource_limit|running|0|Chat ImageCache.decode(_:) + 24|0
 user_fault.ips|two_part_json|308|user_fault|Chat|exception|running|0|Chat + 0xc000|0
-hang.ips|two_part_json|228|hang|Chat|hang|running|-|-|0
+hang.ips|two_part_json|228|hang|Chat|hang|running|-|Chat -[ChatStore readAllSynchronously] + 44|0
+hang_sampled.ips|header_and_text|228|hang|Chat|hang|unknown|0|Chat -[ChatStore readAllSynchronously] + 44|0
 crash_ios14.ips|header_and_text|109|crash|Chat|bad_access|running|0|Feed +[FeedCache warm] (FeedCache.m:31)|0
 watchdog_ios13.crash|legacy_text|-|crash|Chat|watchdog|in_launch|0|Feed +[FeedCache warm] (FeedCache.m:31)|0
 exception_addresses.crash|legacy_text|-|crash|Chat|objective_c_exception|running|0|Feed + 0x800|0
@@ -126,6 +127,8 @@ fn the_end_is_told_in_words() {
             "stacks of all processes, asked for: sysdiagnose (stackshot only) trigger: buttons",
         ),
         ("resource_exception.ips", "too much of MEMORY: (Limit 2098 MB) Crossed High Water Mark"),
+        ("hang.ips", "the main thread did not answer"),
+        ("hang_sampled.ips", "the main thread did not answer for 3.30s"),
         ("user_fault.ips", "EXC_GUARD: violations: INVALID_RIGHT"),
         ("exception_addresses.crash", "uncaught Objective-C exception without a name"),
         (
@@ -155,14 +158,14 @@ fn identity_times_and_images_are_those_of_the_file() {
         assert_eq!(report.launched_at, moment("2026-03-02 09:14:10 +0800"), "{file}");
         let app = &report.images[report.app_image.unwrap()];
         assert_eq!((app.name.as_deref(), app.size), (Some("Chat"), Some(1_048_576)), "{file}");
-        assert_eq!(app.uuid, report.slice_uuid, "{file}");
+        assert_eq!(app.uuid.as_deref(), report.slice_uuid.as_deref(), "{file}");
     }
     let report = fixture("objc_exception.ips");
     assert_eq!(report.os_version.as_deref(), Some("iPhone OS 18.5 (22F76)"));
     assert_eq!(report.app_image, Some(2), "the first image is the kernel's library");
     let thrown = &report.last_exception_backtrace[3];
     assert_eq!(thrown.address, Some(4_300_210_176 + 16_384));
-    assert_eq!(thrown.image_uuid, report.slice_uuid);
+    assert_eq!(thrown.image_uuid.as_deref(), report.slice_uuid.as_deref());
     assert_eq!(report.threads[0].queue.as_deref(), Some("com.apple.main-thread"));
     assert_eq!(report.threads[1].name.as_deref(), Some("com.apple.uikit.eventfetch-thread"));
     assert_eq!(report.termination.unwrap().indicator.as_deref(), Some("Abort trap: 6"));
