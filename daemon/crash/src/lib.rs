@@ -1,8 +1,9 @@
 //! From the bytes of a report file to what happened.
 //!
 //! iPhones leave a file for every crash, kill, hang, panic and memory shortage. [`read`] turns the bytes of one into a
-//! [`Report`] and never fails; [`summary`] says it in one line, [`render_text`] on a terminal page.
-//! Nothing here opens files or connections. Symbols, grouping and Apple's own text form are not here.
+//! [`Report`] and never fails; [`summary`] says it in one line, [`render_text`] on a terminal page, [`signature`] what it
+//! has in common with other reports of the same defect.
+//! Nothing here opens files or connections. Symbols and groups are not here.
 
 mod body;
 mod bug_types;
@@ -19,6 +20,7 @@ mod phase;
 mod read;
 mod render;
 mod report;
+mod signature;
 mod summary;
 mod system;
 mod tape;
@@ -35,4 +37,5 @@ pub use report::{
     ApplicationInfo, Exception, Frame, Image, Jetsam, JetsamProcess, LaunchPhase, Report, Resource,
     Termination, Thread, UncaughtException,
 };
+pub use signature::{Rules, SIGNATURE_VERSION, Signature, signature};
 pub use summary::{Summary, place, summary};
