@@ -210,13 +210,16 @@ fn main() {
     crashes.sort();
     let bytes: usize = crashes.iter().map(|(_, bytes)| bytes.len()).sum();
     let times = (ROUND_BYTES / bytes.max(1)).max(1);
+    let rules = holdfast_crash::Rules::default();
     let (mut typed, mut ours) = (f64::MAX, f64::MAX);
     for _ in 0..ROUNDS {
         typed = typed.min(best(&crashes, times, |bytes| {
             black_box(bare(black_box(bytes)));
         }));
         ours = ours.min(best(&crashes, times, |bytes| {
-            black_box(holdfast_crash::read(black_box(bytes)));
+            let report = holdfast_crash::read(black_box(bytes));
+            black_box(holdfast_crash::signature(&report, &rules));
+            black_box(report);
         }));
     }
     let megabytes = (bytes * times) as f64 / 1e6;

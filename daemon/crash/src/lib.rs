@@ -1,10 +1,11 @@
 //! From the bytes of a report file to what happened.
 //!
 //! iPhones leave a file for every crash, kill, hang, panic and memory shortage. [`read`] turns the bytes of one into a
-//! [`Report`] and never fails; [`summary`] says it in one line, [`render_text`] on a terminal page, [`signature`] what it
-//! has in common with other reports of the same defect.
+//! [`Report`] and never fails; [`summary`] says it in one line, [`render_text`] on a terminal page, [`apple_text`] in the
+//! form of Apple's own tools, and [`signature`] what it has in common with other reports of the same defect.
 //! Nothing here opens files or connections. Symbols and groups are not here.
 
+mod apple;
 mod body;
 mod bug_types;
 mod codes;
@@ -26,6 +27,7 @@ mod system;
 mod tape;
 mod text;
 
+pub use apple::apple_text;
 pub use bug_types::bug_type_name;
 pub use container::{ByteRange, Container, FILE_BYTES_MAX, Malformed, Place};
 pub use ended::{Cause, EndedBy};

@@ -1,7 +1,7 @@
-//! Whatever the bytes: an answer, a page and a way through the API, in bounded time, and no panic.
+//! Whatever the bytes: an answer, pages, a signature and a way through the API, in bounded time, and no panic.
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
-use holdfast_crash::{Report, read, render_text, summary};
+use holdfast_crash::{Report, Rules, apple_text, read, render_text, signature, summary};
 use proptest::prelude::*;
 use std::fs;
 use std::path::PathBuf;
@@ -14,6 +14,10 @@ fn check(bytes: &[u8]) -> Report {
     let report = read(bytes);
     assert!(!render_text(&report).is_empty());
     assert!(!summary(&report).to_string().is_empty());
+    assert!(apple_text(bytes, &report).is_none_or(|text| !text.is_empty() || bytes.is_empty()));
+    if let Some(signature) = signature(&report, &Rules::default()) {
+        assert_eq!(signature.id().len(), 16);
+    }
     for fault in &report.malformed {
         assert!(fault.place.offset <= bytes.len() && fault.place.line >= 1 && fault.place.column >= 1);
     }
@@ -138,6 +142,9 @@ fn hostile_files_cost_no_more_than_their_length() {
         "0x 0x".repeat(400_000),
         format!("Thread 0:\n0 {}", " 0xg".repeat(400_000)),
         format!("Thread 0:\n0 A {}", "0x".repeat(800_000)),
+        format!("Thread 0 Crashed:\n{}", "0  A  0x1 closure #1 in closure #2 in f + 1\n".repeat(40_000)),
+        format!("Thread 0 Crashed:\n0  A  0x1 {} + 1\n", "closure #1 in ".repeat(200_000)),
+        format!("Thread 0 Crashed:\n0  A  0x1 {} + 1\n", "<(".repeat(1_000_000)),
     ];
     for file in hostile {
         let started = Instant::now();
