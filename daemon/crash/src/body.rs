@@ -188,8 +188,10 @@ fn read_stacks(report: &mut Report, parts: &Parts<'_>) {
         .or_else(|| parts.body("exception").and_then(|exception| exception.get("crashed_thread")))
         .and_then(Node::u64)
         .and_then(|index| u32::try_from(index).ok());
-    report.crashed_thread =
-        blamed.or_else(|| threads.iter().find(|thread| thread.triggered).map(|thread| thread.index));
+    let triggered = || threads.iter().find(|thread| thread.triggered).map(|thread| thread.index);
+    // An only thread is to blame for what happened, whether or not somebody said so.
+    let only = || (threads.len() == 1 && report.exception.is_some()).then_some(0);
+    report.crashed_thread = blamed.or_else(triggered).or_else(only);
     report.threads = threads;
     report.last_exception_backtrace = last_exception;
 }
@@ -229,8 +231,22 @@ fn frame(node: Node<'_>, images: &[Image], in_app: &[bool]) -> Frame {
             _ => {}
         }
     }
+    if found.symbol_offset.is_none() {
+        split_off_offset(&mut found);
+    }
     found.address = found.address.zip(found.offset).and_then(|(base, offset)| base.checked_add(offset));
     found
+}
+
+/// Some producers write `symbol + 32` where the symbol alone belongs.
+fn split_off_offset(frame: &mut Frame) {
+    let Some(symbol) = &mut frame.symbol else { return };
+    let offset =
+        symbol.rsplit_once(" + ").and_then(|(name, offset)| Some((name.len(), offset.parse().ok()?)));
+    if let Some((end, offset)) = offset {
+        symbol.truncate(end);
+        frame.symbol_offset = Some(offset);
+    }
 }
 
 fn image(node: Node<'_>) -> Image {

@@ -50,8 +50,16 @@ pub(crate) fn mark_app_images(report: &mut Report) -> Vec<bool> {
     let own = |image: &Image| is_executable(report, image);
     let by_uuid =
         |image: &Image| image.uuid.is_some() && image.uuid.as_deref() == report.slice_uuid.as_deref();
-    report.app_image = report.images.iter().position(own).or_else(|| report.images.iter().position(by_uuid));
-    let bundle = report.process_path.as_deref().and_then(bundle_of);
+    // Hand-made reports have neither path nor UUID of the process.
+    let by_name = |image: &Image| {
+        let bundled = image.path.as_deref().is_some_and(|path| bundle_of(path).is_some());
+        bundled && image.name.is_some() && image.name.as_deref() == report.process.as_deref()
+    };
+    let images = || report.images.iter();
+    report.app_image =
+        images().position(own).or_else(|| images().position(by_uuid)).or_else(|| images().position(by_name));
+    let app_path = report.app_image.and_then(|position| report.images.get(position)?.path.as_deref());
+    let bundle = report.process_path.as_deref().or(app_path).and_then(bundle_of);
     report
         .images
         .iter()
@@ -202,6 +210,10 @@ mod tests {
         assert_eq!(mark_app_images(&mut report), [false, false, true, true, true, false, false]);
         assert_eq!(report.app_image, Some(3));
         report.process_path = None;
-        assert_eq!(mark_app_images(&mut report), [false, false, false, true, false, false, false]);
+        assert_eq!(mark_app_images(&mut report), [false, false, true, true, true, false, false]);
+        report.slice_uuid = None;
+        assert_eq!(mark_app_images(&mut report), [false; 7]);
+        report.process = Some("Chat".to_owned());
+        assert_eq!(mark_app_images(&mut report), [false, false, true, true, true, false, false]);
     }
 }

@@ -172,6 +172,17 @@ fn identity_times_and_images_are_those_of_the_file() {
 }
 
 #[test]
+fn hand_made_reports_are_taken_as_they_are_meant() {
+    let report = read(
+        br#"{"app_name":"Chat","exception":{"type":"EXC_BAD_ACCESS"},"threads":[{"frames":[{"imageIndex":0,"imageOffset":16,"symbol":"-[Room open:] + 32"}]}],
+        "usedImages":[{"name":"Chat","base":4096,"uuid":"5D0C7F3A1B2C3D4E8F90A1B2C3D4E5F6","path":"/var/containers/Bundle/Application/1/Chat.app/Chat"}]}"#,
+    );
+    assert_eq!(report.crashed_thread, Some(0), "an only thread is to blame");
+    let frame = report.top_in_app().unwrap();
+    assert_eq!((frame.symbol.as_deref(), frame.symbol_offset), (Some("-[Room open:]"), Some(32)));
+}
+
+#[test]
 fn texts_give_the_same_as_json() {
     let report = fixture("crash_ios14.ips");
     let frame = &report.threads[0].frames[1];

@@ -266,7 +266,7 @@ pub(crate) fn normalise_words(text: &str) -> String {
         let word_end = rest.find(|letter: char| !is_inside(letter)).unwrap_or(rest.len());
         let (word, after) = rest.split_at_checked(word_end).unwrap_or((rest, ""));
         let digits = word.strip_prefix("0x").unwrap_or(word);
-        let is_number = digits.bytes().any(|byte| byte.is_ascii_digit())
+        let is_number = word.bytes().any(|byte| byte.is_ascii_digit())
             && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         if is_number {
             // The groups of a UUID are one number.
@@ -371,6 +371,7 @@ mod tests {
             ),
             ("index 5 beyond bounds [0 .. 2]", "index # beyond bounds [# .. #]"),
             ("id 5D0C7F3A-1B2C-3D4E-8F90-A1B2C3D4E5F6 gone", "id # gone"),
+            ("CFG 0xffffffff", "CFG #"),
             ("decodeMP4 failed", "decodeMP4 failed"),
             ("", ""),
         ];

@@ -141,7 +141,8 @@ fn frame_name(frame: &Frame) -> Option<Cow<'_, str>> {
         return Some(normalise(symbol));
     }
     let offset = frame.offset?;
-    let image = frame.image.as_deref().unwrap_or("?");
+    // Outside of every image an offset is an address, which says nothing beyond its own run.
+    let image = frame.image.as_deref()?;
     let uuid = frame.image_uuid.as_deref().and_then(|uuid| uuid.split('-').next()).unwrap_or("?");
     Some(Cow::Owned(format!("{image} {uuid}+0x{offset:x}")))
 }
