@@ -224,6 +224,24 @@ pub enum CrashCommand {
         #[arg(value_parser = hash)]
         id: String,
     },
+    /// Reads report files of this machine, without a daemon.
+    #[command(
+        after_help = "With --json one object a line: the file, what ended the process, the stack that matters and the \
+                      signature of the defect; malformed says what is wrong with a file and where.\nIn a folder all \
+                      files are read, those in folders below it too; files that begin with a dot, and those that \
+                      neither are reports nor are named like one, are left out.\n\nExit code 0 when every file was \
+                      read at least in part, 6 when nothing could be read of one.\n\nExamples:\n  \
+                      holdfast crash read Chat-2026-03-02-091531.ips\n  holdfast crash read --json reports/ | jq -r \
+                      .signature | sort | uniq -c\n  pbpaste | holdfast crash read -"
+    )]
+    Read {
+        /// Report files of any kind, folders of them, or - for standard input.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Print the text that Apple's own tools make of a report; of kinds without one, the page.
+        #[arg(long)]
+        text: bool,
+    },
 }
 
 /// `holdfast case …`

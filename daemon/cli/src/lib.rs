@@ -1,4 +1,5 @@
-//! The `holdfast` command: another client of the API. It can do nothing that the HTTP API cannot.
+//! The `holdfast` command: another client of the API. It can do nothing that the HTTP API cannot; `crash read` does it
+//! to files of this machine, with the reader that the daemon uses.
 //!
 //! | module | holds |
 //! |---|---|

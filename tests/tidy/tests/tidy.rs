@@ -25,7 +25,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
         "holdfastd",
         &["holdfast-wire", "holdfast-scheduler", "holdfast-calendar", "holdfast-crash", "holdfast-store"],
     ),
-    ("holdfast-cli", &["holdfast-wire"]),
+    ("holdfast-cli", &["holdfast-wire", "holdfast-crash"]),
     ("holdfast-attempt", &["holdfast-wire"]),
     ("holdfast-device", &["holdfast-wire"]),
     ("holdfast-usb", &["holdfast-wire", "holdfast-device"]),

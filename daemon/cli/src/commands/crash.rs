@@ -1,7 +1,8 @@
-//! `holdfast crash …`: list, show, raw.
+//! `holdfast crash …`: list, show, raw. Files of this machine are read in [`super::crash_read`].
 
 use holdfast_wire::api::{CrashView, Page};
 
+use super::crash_read::Texts;
 use super::{Context, more, paging, stdout_failed};
 use crate::args::CrashCommand;
 use crate::exit::{Exit, Failure};
@@ -23,6 +24,10 @@ pub(super) async fn run(context: &Context, command: CrashCommand) -> Result<Exit
         },
         CrashCommand::Raw { id } => {
             write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/raw")).await?)
+        }
+        CrashCommand::Read { files, text } => {
+            let wanted = if text { Texts::Apples } else { Texts::Ours };
+            super::crash_read::run(context.format, wanted, &files)
         }
     }
 }

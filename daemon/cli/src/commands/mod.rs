@@ -5,6 +5,7 @@ mod build;
 mod case;
 mod config;
 mod crash;
+mod crash_read;
 mod doctor;
 mod job;
 mod manual;

@@ -1,0 +1,231 @@
+//! `holdfast crash read`: report files of this machine, read by the same code as in the daemon.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use holdfast_crash::{Container, FILE_BYTES_MAX, Report, Rules};
+
+use super::stdout_failed;
+use crate::exit::{Exit, Failure};
+use crate::output::{Format, printable, write};
+
+/// How a report file is named: on the phone, once it was uploaded, and by older tools.
+const NAME_ENDS: [&str; 7] = [".ips", ".beta", ".synced", ".crash", ".panic", ".hang", ".spin"];
+
+/// Whose text is wanted when it is text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// Our page.
+    Ours,
+    /// That of Apple's tools.
+    Apples,
+}
+
+/// What stands above each text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Titles {
+    /// One file was named, and its text is all that is printed.
+    None,
+    /// The name of the file.
+    FileNames,
+}
+
+/// What is printed of each file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// One JSON object a line.
+    Line,
+    /// What happened first, then the stack that matters.
+    Page,
+    /// The text of Apple's tools.
+    AppleText,
+}
+
+/// Where a file was named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Named {
+    /// On the command line: whatever it holds, it has an answer.
+    ByHand,
+    /// In a folder, where other files may lie too.
+    InFolder,
+}
+
+/// Reads and prints every file, whatever became of those before it.
+pub(super) fn run(format: Format, wanted: Texts, files: &[PathBuf]) -> Result<Exit, Failure> {
+    let form = match (format, wanted) {
+        (Format::Json, Texts::Apples) => {
+            return Err(Failure::Request("--json and --text are two forms; say one".to_owned()));
+        }
+        (Format::Json, Texts::Ours) => Form::Line,
+        (Format::Text, Texts::Apples) => Form::AppleText,
+        (Format::Text, Texts::Ours) => Form::Page,
+    };
+    let titles = match files {
+        [one] if !one.is_dir() => Titles::None,
+        _ => Titles::FileNames,
+    };
+    let mut reading = Reading::new(form, titles);
+    for file in files {
+        reading.named(file)?;
+    }
+    reading.end()
+}
+
+/// What was read so far.
+#[derive(Debug)]
+struct Reading {
+    form: Form,
+    titles: Titles,
+    rules: Rules,
+    printed: usize,
+    unreadable: usize,
+    /// Files in folders that are no reports.
+    left_out: usize,
+    failed: Option<Exit>,
+}
+
+impl Reading {
+    fn new(form: Form, titles: Titles) -> Self {
+        Self { form, titles, rules: Rules::default(), printed: 0, unreadable: 0, left_out: 0, failed: None }
+    }
+
+    /// One name of the command line.
+    fn named(&mut self, path: &Path) -> Result<(), Failure> {
+        if path.as_os_str() == "-" {
+            let bytes = bounded(std::io::stdin().lock());
+            return self.file(path, Named::ByHand, bytes);
+        }
+        if path.is_dir() { self.folder(path) } else { self.file(path, Named::ByHand, read(path)) }
+    }
+
+    /// Everything in a folder in the order of names, without following links out of it.
+    fn folder(&mut self, folder: &Path) -> Result<(), Failure> {
+        let entries = std::fs::read_dir(folder)
+            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+        let mut entries: Vec<PathBuf> = match entries {
+            Ok(entries) => entries,
+            Err(cause) => {
+                self.fail(folder, &cause);
+                return Ok(());
+            }
+        };
+        entries.sort();
+        for path in entries {
+            // A phone writes a file under such a name first, and renames it when it is whole.
+            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if is_hidden {
+                continue;
+            }
+            match path.symlink_metadata() {
+                Ok(about) if about.is_dir() => self.folder(&path)?,
+                Ok(about) if about.is_file() => self.file(&path, Named::InFolder, read(&path))?,
+                Ok(_) => self.left_out += 1,
+                Err(cause) => self.fail(&path, &cause),
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, named: Named, bytes: std::io::Result<Vec<u8>>) -> Result<(), Failure> {
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(cause) => {
+                self.fail(path, &cause);
+                return Ok(());
+            }
+        };
+        let report = holdfast_crash::read(&bytes);
+        if report.container == Container::Unreadable {
+            if named == Named::InFolder && !is_named_like_a_report(path) {
+                self.left_out += 1;
+                return Ok(());
+            }
+            self.unreadable += 1;
+        }
+        let mut words = self.words(path, &bytes, &report)?;
+        if !words.ends_with('\n') {
+            words.push('\n');
+        }
+        self.printed += 1;
+        write(words.as_bytes()).map_err(stdout_failed)
+    }
+
+    fn words(&self, path: &Path, bytes: &[u8], report: &Report) -> Result<String, Failure> {
+        let name = path.display().to_string();
+        let title = match (self.titles, self.printed) {
+            (Titles::None, _) => String::new(),
+            (Titles::FileNames, 0) => format!("==> {} <==\n", printable(&name)),
+            (Titles::FileNames, _) => format!("\n==> {} <==\n", printable(&name)),
+        };
+        match self.form {
+            Form::Line => serde_json::to_string(&holdfast_crash::document(&name, report, &self.rules))
+                .map_err(|cause| stdout_failed(std::io::Error::other(cause))),
+            Form::Page => Ok(title + &self.page(report)),
+            Form::AppleText => Ok(title
+                + &match holdfast_crash::apple_text(bytes, report) {
+                    Some(text) => harmless(&text),
+                    None => self.page(report),
+                }),
+        }
+    }
+
+    fn page(&self, report: &Report) -> String {
+        let page = holdfast_crash::render_text(report);
+        match holdfast_crash::signature(report, &self.rules) {
+            Some(signature) => format!(
+                "{page}\nsignature {} ({}, version {})\n",
+                printable(&signature.to_string()),
+                signature.id(),
+                signature.version
+            ),
+            None => page,
+        }
+    }
+
+    /// Says what is wrong with a file; the others are still read.
+    fn fail(&mut self, path: &Path, cause: &std::io::Error) {
+        let missing = cause.kind() == std::io::ErrorKind::NotFound;
+        self.failed = self.failed.or(Some(if missing { Exit::NotFound } else { Exit::Error }));
+        eprintln!("error: cannot read {}\n  because: {cause}", path.display());
+    }
+
+    fn end(&self) -> Result<Exit, Failure> {
+        if self.left_out > 0 {
+            eprintln!("left out {} files that are no reports", self.left_out);
+        }
+        if self.printed == 0 && self.failed.is_none() {
+            return Err(Failure::Request("there is no report in what was named".to_owned()));
+        }
+        let unreadable = (self.unreadable > 0).then_some(Exit::Refused);
+        Ok(self.failed.or(unreadable).unwrap_or(Exit::Done))
+    }
+}
+
+fn is_named_like_a_report(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    NAME_ENDS.iter().any(|end| name.ends_with(end))
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    bounded(std::fs::File::open(path)?)
+}
+
+/// One byte more than the reader takes, so that it knows of the rest.
+fn bounded(source: impl Read) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    source.take(FILE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A text keeps its lines and tabs; nothing else in it may move the cursor.
+fn harmless(text: &str) -> String {
+    text.split_inclusive(['\n', '\t'])
+        .map(|piece| match piece.chars().last() {
+            Some(end @ ('\n' | '\t')) => {
+                let body = piece.strip_suffix(end).unwrap_or(piece);
+                printable(body.strip_suffix('\r').unwrap_or(body)) + end.encode_utf8(&mut [0; 4])
+            }
+            _ => printable(piece),
+        })
+        .collect()
+}
