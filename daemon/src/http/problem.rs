@@ -1,7 +1,8 @@
 //! RFC 9457 problems: what every refused request is answered with.
 
 use axum::Json;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::path::ErrorKind as PathError;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -172,6 +173,12 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Maybe<T> {
 
 /// The document, or its mistakes: one for every field that is wrong.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Vec<Mistake>> {
+    // To know the path of a mistake costs a good deal, and most documents have none.
+    serde_json::from_slice(bytes).or_else(|_| mistakes(bytes))
+}
+
+/// Reads a document again that has a mistake, for every place where it has one.
+fn mistakes<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Vec<Mistake>> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let first = match serde_path_to_error::deserialize(&mut reader) {
         Ok(value) => {
@@ -252,7 +259,17 @@ impl<T: DeserializeOwned + Send, S: Send + Sync> axum::extract::FromRequestParts
 
     async fn from_request_parts(parts: &mut axum::http::request::Parts, state: &S) -> Result<Self, Refusal> {
         let path = axum::extract::Path::<T>::from_request_parts(parts, state).await;
-        path.map(|path| Self(path.0)).map_err(|error| Refusal::mistake("path", innermost(&error)))
+        path.map(|path| Self(path.0)).map_err(|error| {
+            let what = innermost(&error);
+            let PathRejection::FailedToDeserializePathParams(error) = error else {
+                return Refusal::mistake("path", what);
+            };
+            match error.into_kind() {
+                // The message names the value already.
+                PathError::DeserializeError { message, .. } => Refusal::mistake("path", message),
+                _ => Refusal::mistake("path", what),
+            }
+        })
     }
 }
 

@@ -1,10 +1,11 @@
 //! One id type per kind of thing, parsed once at the edge and trusted afterwards.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Longest name anyone may give to a rack, pool, case, owner or label, in bytes: it must fit a table column.
 pub const NAME_BYTES_MAX: usize = 64;
@@ -42,22 +43,53 @@ pub enum IdError {
     },
 }
 
-fn name(what: &'static str, text: &str) -> Result<String, IdError> {
+fn name(what: &'static str, text: &str) -> Result<Arc<str>, IdError> {
     if text.is_empty() || text.len() > NAME_BYTES_MAX {
         return Err(IdError::Length { what, length: text.len() });
     }
     match text.chars().find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))) {
         Some(found) => Err(IdError::Character { what, text: text.to_owned(), found }),
-        None => Ok(text.to_owned()),
+        None => Ok(text.into()),
     }
+}
+
+/// Ids are read from the text where it lies: most of what is sent and stored is ids.
+struct Text<T>(PhantomData<T>);
+
+impl<T: FromStr<Err = IdError>> de::Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
+macro_rules! read_as_text {
+    ($type:ident) => {
+        impl<'de> Deserialize<'de> for $type {
+            fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+                from.deserialize_str(Text(PhantomData))
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = IdError;
+            fn try_from(text: String) -> Result<Self, IdError> {
+                text.parse()
+            }
+        }
+    };
 }
 
 // Names are shared, not copied: one phone's name stands in its record, its orders and every picture of the farm.
 macro_rules! name_id {
     ($(#[$doc:meta])* $type:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         pub struct $type(Arc<str>);
@@ -72,16 +104,17 @@ macro_rules! name_id {
         impl FromStr for $type {
             type Err = IdError;
             fn from_str(text: &str) -> Result<Self, IdError> {
-                name($what, text).map(|text| Self(text.into()))
+                name($what, text).map(Self)
             }
         }
 
-        impl TryFrom<String> for $type {
-            type Error = IdError;
-            fn try_from(text: String) -> Result<Self, IdError> {
-                text.parse()
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&self.0)
             }
         }
+
+        read_as_text!($type);
 
         impl From<$type> for String {
             fn from(id: $type) -> String {
@@ -125,8 +158,7 @@ name_id!(/// One entry of an agent's outbox; unique for ever.
 macro_rules! hash_id {
     ($(#[$doc:meta])* $type:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         pub struct $type([u8; 32]);
@@ -159,12 +191,13 @@ macro_rules! hash_id {
             }
         }
 
-        impl TryFrom<String> for $type {
-            type Error = IdError;
-            fn try_from(text: String) -> Result<Self, IdError> {
-                text.parse()
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(&hex(&self.0))
             }
         }
+
+        read_as_text!($type);
 
         impl From<$type> for String {
             fn from(id: $type) -> String {
@@ -218,27 +251,26 @@ impl From<BlobHash> for CrashId {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    use fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _infallible = write!(text, "{byte:02x}");
-        text
-    })
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 fn unhex(text: &str) -> Option<[u8; 32]> {
-    if text.len() != 64 || !text.is_ascii() {
-        return None;
-    }
+    let digits: &[u8; 64] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 32];
-    for (index, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(text.get(index * 2..index * 2 + 2)?, 16).ok()?;
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = half(pair[0])? << 4 | half(pair[1])?;
     }
     Some(bytes)
 }
 
+fn half(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|half| u8::try_from(half).ok())
+}
+
 /// A job: a number that only grows, written `J17`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "openapi", schema(value_type = String))]
 pub struct JobId(pub u64);
@@ -259,8 +291,7 @@ impl FromStr for JobId {
 }
 
 /// One try of one job: the job and which try it is, from 1; written `J17.2`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AttemptId {
     /// The job that is tried.
     pub job: JobId,
@@ -299,12 +330,14 @@ impl utoipa::ToSchema for AttemptId {}
 
 macro_rules! text_conversions {
     ($type:ident) => {
-        impl TryFrom<String> for $type {
-            type Error = IdError;
-            fn try_from(text: String) -> Result<Self, IdError> {
-                text.parse()
+        read_as_text!($type);
+
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
             }
         }
+
         impl From<$type> for String {
             fn from(id: $type) -> String {
                 id.to_string()
