@@ -39,7 +39,7 @@ impl Kind {
     /// What all keys of this kind begin with.
     #[must_use]
     pub fn prefix(self) -> Vec<u8> {
-        format!("{}/", self.0).into_bytes()
+        [self.0.as_bytes(), b"/"].concat()
     }
 
     /// The key of a record with a number; keys sort by it.
@@ -47,7 +47,7 @@ impl Kind {
     pub fn number(self, id: u64) -> Key {
         let mut bytes = self.prefix();
         bytes.extend_from_slice(&id.to_be_bytes());
-        Key::trusted(bytes)
+        Key::trusted(&bytes)
     }
 
     /// The key of a record with two numbers; keys sort by the first, then by the second.
@@ -56,7 +56,7 @@ impl Kind {
         let mut bytes = self.prefix();
         bytes.extend_from_slice(&first.to_be_bytes());
         bytes.extend_from_slice(&second.to_be_bytes());
-        Key::trusted(bytes)
+        Key::trusted(&bytes)
     }
 
     /// The key of a record with a name.
@@ -72,23 +72,25 @@ impl Kind {
     /// The number in a key of this kind, or `None` when it is another kind of key.
     #[must_use]
     pub fn number_of(self, key: &Key) -> Option<u64> {
-        let id = key.as_bytes().strip_prefix(self.prefix().as_slice())?;
+        let id = self.id_of(key)?;
         Some(u64::from_be_bytes(id.try_into().ok()?))
     }
 
     /// The two numbers in a key of this kind, or `None` when it is another kind of key.
     #[must_use]
     pub fn pair_of(self, key: &Key) -> Option<(u64, u64)> {
-        let (first, second) =
-            key.as_bytes().strip_prefix(self.prefix().as_slice())?.split_first_chunk::<8>()?;
+        let (first, second) = self.id_of(key)?.split_first_chunk::<8>()?;
         Some((u64::from_be_bytes(*first), u64::from_be_bytes(second.try_into().ok()?)))
     }
 
     /// The name in a key of this kind, or `None` when it is another kind of key.
     #[must_use]
     pub fn name_of(self, key: &Key) -> Option<&str> {
-        let id = key.as_bytes().strip_prefix(self.0.as_bytes())?.strip_prefix(b"/")?;
-        std::str::from_utf8(id).ok()
+        std::str::from_utf8(self.id_of(key)?).ok()
+    }
+
+    fn id_of(self, key: &Key) -> Option<&[u8]> {
+        key.as_bytes().strip_prefix(self.0.as_bytes())?.strip_prefix(b"/")
     }
 }
 
