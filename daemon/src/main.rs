@@ -17,7 +17,7 @@ use holdfastd::config::schema::SchemaName;
 use holdfastd::config::{self, Loaded};
 use holdfastd::farm::{Loop, Who};
 use holdfastd::http::router::router;
-use holdfastd::http::state::App;
+use holdfastd::http::state::{App, Shared};
 use holdfastd::reasons::Reasons;
 use holdfastd::reload::Reloader;
 use holdfastd::retention::Keeping;
@@ -144,7 +144,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let farm_loop = farm_loop.keeping(Keeping { retention: loaded.daemon.retention, blobs: blobs.clone() });
     let reloader = Arc::new(Reloader::new(loaded.daemon.clone(), farm.clone()));
     let stopping = CancellationToken::new();
-    let app = App {
+    let app = App::from(Shared {
         farm,
         blobs,
         clock,
@@ -152,11 +152,11 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         limits: loaded.daemon.limits,
         timeouts: loaded.daemon.timeouts,
         start: start_id()?,
-        agents: Arc::default(),
-        listings: Arc::default(),
+        agents: Default::default(),
+        listings: Default::default(),
         reasons: Reasons::default(),
         stopping: stopping.clone(),
-    };
+    });
     let listen = loaded.daemon.listen;
     let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
     let address = listener.local_addr().context("cannot tell the own address")?;

@@ -64,11 +64,15 @@ pub fn router(app: App) -> Router {
         .merge(dashboard::routes(Arc::new(app.clone()), app.stopping.clone()))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(app.clone(), in_time))
-        .layer(middleware::from_fn(safe_headers))
-        .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
-            Refusal::trouble("the daemon made a mistake with this request; its log has more").into_response()
-        }))
+        // The first is the outermost. All in one: every layer of its own would cost each request a box.
+        .layer((
+            CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
+                Refusal::trouble("the daemon made a mistake with this request; its log has more")
+                    .into_response()
+            }),
+            middleware::from_fn(safe_headers),
+            middleware::from_fn_with_state(app.clone(), in_time),
+        ))
         .with_state(app)
 }
 

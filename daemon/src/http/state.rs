@@ -1,5 +1,6 @@
 //! What every handler needs.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use holdfast_wire::id::{BuildHash, CrashId, StartId};
@@ -16,9 +17,13 @@ use crate::farm::Farm;
 use crate::reasons::Reasons;
 use crate::reload::Reloader;
 
-/// Shared by all handlers. Cheap to clone.
+/// What handlers are given: cloned several times for each request, so it is one pointer.
 #[derive(Debug, Clone)]
-pub struct App {
+pub struct App(Arc<Shared>);
+
+/// What all handlers share.
+#[derive(Debug)]
+pub struct Shared {
     /// The way to the loop.
     pub farm: Farm,
     /// Bytes by hash.
@@ -34,13 +39,27 @@ pub struct App {
     /// This start of the daemon.
     pub start: StartId,
     /// What is known of agents between their requests.
-    pub agents: Arc<Agents>,
+    pub agents: Agents,
     /// Listings under way.
-    pub listings: Arc<AllListings>,
+    pub listings: AllListings,
     /// Why the first waiting jobs wait.
     pub reasons: Reasons,
     /// Ends long polls and streams when the daemon stops.
     pub stopping: CancellationToken,
+}
+
+impl From<Shared> for App {
+    fn from(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
 }
 
 impl App {

@@ -4,7 +4,7 @@
 #![expect(clippy::panic, reason = "a test may fail loudly")]
 #![expect(dead_code, reason = "each test program uses its own part")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use holdfast_scheduler::policy::{Members, Policy, Pool, Quarantine, Retries};
+use holdfast_store::codec::{Kind, Record};
 use holdfast_store::{
     Entry, Guard, Key, MemoryStore, Op, Page, Revision, SledStore, Store, StoreError, Watch,
 };
@@ -32,7 +33,7 @@ use holdfastd::clock::Clock;
 use holdfastd::config::{FarmConfig, Limits, Timeouts};
 use holdfastd::farm::{FarmError, Loop};
 use holdfastd::http::router::router;
-use holdfastd::http::state::App;
+use holdfastd::http::state::{App, Shared};
 use holdfastd::reasons::Reasons;
 use holdfastd::reload::Reloader;
 use serde_json::{Value, json};
@@ -126,7 +127,7 @@ impl Daemon {
         let clock = Arc::new(Clock::default());
         let (farm_loop, farm) = Loop::restore(store, config(), clock.clone()).await.unwrap();
         let reloader = Arc::new(Reloader::without_files(farm.clone()));
-        let app = App {
+        let app = App::from(Shared {
             farm,
             blobs: Blobs::open(&folder.join("blobs")).unwrap(),
             clock,
@@ -139,11 +140,11 @@ impl Daemon {
                 shutdown: PATIENCE,
             },
             start: start.parse().unwrap(),
-            agents: Arc::default(),
-            listings: Arc::default(),
+            agents: Default::default(),
+            listings: Default::default(),
             reasons: Reasons::default(),
             stopping: CancellationToken::new(),
-        };
+        });
         let running = tokio::spawn(farm_loop.run());
         Self { router: router(app.clone()), app, running }
     }
@@ -453,4 +454,21 @@ impl<S: Store> Store for Mortal<S> {
     async fn watch_prefix(&self, prefix: &[u8], from: Revision) -> Result<Watch, StoreError> {
         self.kept.watch_prefix(prefix, from).await
     }
+}
+
+/// The numbers of the jobs that a store has as waiting or running, in whatever records.
+pub(crate) async fn live_jobs(store: &impl Store) -> BTreeSet<u64> {
+    let (jobs, batches) = (Kind::new("job"), Kind::new("waiting"));
+    let mut numbers = BTreeSet::new();
+    for entry in store.scan_prefix(&jobs.prefix(), None, usize::MAX).await.unwrap().entries {
+        numbers.extend(jobs.number_of(&entry.key));
+    }
+    for entry in store.scan_prefix(&batches.prefix(), None, usize::MAX).await.unwrap().entries {
+        let batch: Value =
+            Record::open(&entry.key, &entry.value, u32::MAX).unwrap().read(&entry.key).unwrap();
+        let first = batches.number_of(&entry.key).unwrap() * 32;
+        numbers
+            .extend(batch["jobs"].as_array().unwrap().iter().map(|job| first + job["n"].as_u64().unwrap()));
+    }
+    numbers
 }
