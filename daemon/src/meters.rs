@@ -159,10 +159,10 @@ pub(crate) fn read(
         if was.is_none() {
             let began = job.attempts.iter().take(index).filter_map(|one| one.ended.as_ref());
             let began = began.map(|ended| ended.at).max().unwrap_or(job.submitted_at).max(job.submitted_at);
-            let pool = before.phone(&attempt.phone).and_then(|phone| phone.pool);
+            let pool = before.phone_at_rest(&attempt.phone).and_then(|phone| phone.pool.as_ref());
             readings.push(Reading::Leased {
                 class,
-                pool: pool.map(|pool| pool.to_string()).unwrap_or_default(),
+                pool: pool.map(ToString::to_string).unwrap_or_default(),
                 waited_s: attempt.leased_at.since(began).as_secs_f64(),
                 rested_s: rested.get(&attempt.phone).map(|at| attempt.leased_at.since(*at).as_secs_f64()),
             });

@@ -92,7 +92,7 @@ fn queue(registry: &mut Registry, snapshot: &Snapshot) {
         let labels = [("class", class.to_string())];
         let queue = snapshot.waiting_of(class);
         let count = i64::try_from(queue.by_age.len()).unwrap_or(i64::MAX);
-        let first = queue.by_age.get_min().and_then(|id| snapshot.jobs.get(id));
+        let first = queue.by_age.get_min().and_then(|(id, _)| snapshot.jobs.get(id));
         let age = first.map_or(std::time::Duration::ZERO, |job| snapshot.at.since(job.submitted_at));
         waiting.get_or_create(&labels).set(count);
         oldest.get_or_create(&labels).set(age.as_secs_f64());

@@ -9,7 +9,7 @@ use holdfast_store::{Key, OPS_MAX, Op, TRANSACTION_BYTES_MAX};
 use holdfast_wire::id::{JobId, Udid};
 use holdfast_wire::time::Time;
 
-use crate::records;
+use crate::records::{self, BatchId};
 
 /// The group of what was asked: idempotency keys, audit entries and rules, with the jobs that are new.
 const ASKED: usize = 0;
@@ -17,15 +17,16 @@ const ASKED: usize = 0;
 /// Divides what a turn records into transactions, to be committed in this order. `began` is when the turn began; when
 /// it is not known, more than necessary is kept together.
 ///
-/// Kept together are a job's records, a phone and the jobs that had it or have it, and a new job with the key that it
-/// was sent under. What is named by its hash comes first, as nobody reads it before something names it; then what was
+/// Kept together are a job's records, a phone and the jobs that had it or have it, a batch and the jobs that leave it,
+/// and a new job with the key that it was sent under. What is named by its hash comes first, as nobody reads it before something names it; then what was
 /// asked; then what follows from it, most of which a daemon that starts in between would decide again. Counts come
 /// last: a daemon that dies before them has counted too little, never twice.
 pub(crate) fn divide(ops: BTreeMap<Key, Op>, decisions: &[Decision], began: Option<Time>) -> Vec<Vec<Op>> {
     if Size::of(ops.values()).fits() {
         return vec![ops.into_values().collect()];
     }
-    let mut groups = Groups::of(decisions, began);
+    let batches = ops.keys().filter_map(BatchId::named).collect();
+    let mut groups = Groups::of(decisions, began, batches);
     let (mut first, mut last) = (Vec::new(), Vec::new());
     let mut together: BTreeMap<usize, Vec<Op>> = BTreeMap::new();
     for (key, op) in ops {
@@ -102,10 +103,11 @@ impl Place {
         let number = records::JOB.number_of(key).or_else(|| records::ENDED.number_of(key)).map(JobId);
         let job = number.or_else(|| records::ended_job(key).map(|(_, job)| job));
         let phone = records::PHONE.name_of(key).or_else(|| records::LEASE.name_of(key));
-        let member = match (job, phone) {
-            (Some(job), _) => groups.jobs.get(&job),
-            (None, Some(udid)) => groups.phones.get(udid),
-            (None, None) => None,
+        let member = match (job, phone, BatchId::named(key)) {
+            (Some(job), _, _) => groups.jobs.get(&job),
+            (None, Some(udid), _) => groups.phones.get(udid),
+            (None, None, Some(batch)) => groups.batches.get(&batch),
+            (None, None, None) => None,
         };
         Self::Group(member.copied().unwrap_or(ASKED))
     }
@@ -115,13 +117,20 @@ impl Place {
 struct Groups {
     jobs: BTreeMap<JobId, usize>,
     phones: BTreeMap<String, usize>,
+    /// Batches that are written in the turn.
+    batches: BTreeMap<BatchId, usize>,
     /// For each member another one of its group with a smaller number; the smallest names itself.
     towards: Vec<usize>,
 }
 
 impl Groups {
-    fn of(decisions: &[Decision], began: Option<Time>) -> Self {
-        let mut groups = Self { jobs: BTreeMap::new(), phones: BTreeMap::new(), towards: vec![ASKED] };
+    fn of(decisions: &[Decision], began: Option<Time>, batches: Vec<BatchId>) -> Self {
+        let (jobs, phones, towards) = (BTreeMap::new(), BTreeMap::new(), vec![ASKED]);
+        let mut groups = Self { jobs, phones, batches: BTreeMap::new(), towards };
+        for batch in batches {
+            let new = groups.new_member();
+            groups.batches.insert(batch, new);
+        }
         for decision in decisions {
             match decision {
                 Decision::SaveJob(job) => groups.add_job(job, began),
@@ -150,6 +159,9 @@ impl Groups {
         });
         if in_turn(job.submitted_at) {
             self.join(member, ASKED);
+        }
+        if let Some(batch) = self.batches.get(&BatchId::of(job.id)) {
+            self.join(member, *batch);
         }
         for attempt in &job.attempts {
             if attempt.ended.as_ref().is_none_or(|ended| in_turn(ended.at)) {

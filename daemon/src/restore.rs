@@ -14,20 +14,20 @@ use holdfast_wire::time::Time;
 use crate::archive::{all, parts, read};
 use crate::config::FarmConfig;
 use crate::farm::FarmError;
-use crate::records::{self, Submission};
+use crate::records::{self, BatchId, Submission};
 use crate::rules::{OVERRIDE, Rules};
 use crate::schedules::SCHEDULE;
 use crate::snapshot::{ENDED_MAX, EndedKey, Snapshot};
 use crate::specs::{Parts, SpecName, Specs};
 
-/// Jobs of earlier versions that are over and move into the archive in one transaction.
+/// Jobs of earlier versions that move to where they are kept now in one transaction.
 const MOVED_AT_ONCE: usize = 500;
 
 /// Threads that read jobs: more gain nothing, as the store hands them out one after the other.
 const READERS_MAX: usize = 4;
 
-/// Fewer jobs than this are read by one thread.
-const JOBS_PER_READER_MIN: usize = 1_000;
+/// Fewer entries than this are read by one thread.
+const ENTRIES_PER_READER_MIN: usize = 100;
 
 /// A farm as it was.
 pub(crate) struct Restored {
@@ -55,20 +55,15 @@ pub(crate) async fn restore<S: Store>(
         store.commit(Vec::new(), ops).await?;
     }
     let mut picture = Snapshot::default();
-    let jobs = jobs(store, specs).await?;
-    let (over, live): (Vec<_>, Vec<_>) =
-        jobs.into_iter().partition(|job| matches!(job.state, JobState::Ended { .. }));
+    let Jobs { mut live, over, single } = jobs(store, specs).await?;
     archive(store, specs, over).await?;
+    join(store, specs, &single).await?;
+    live.extend(single);
     let phones = phones(store).await?;
-    let mut kept: Vec<Record> = Vec::with_capacity(live.len() + phones.len());
-    for entry in all(store, records::OWNER).await? {
-        kept.push(Record::Owner(records::read_owner(&entry)?));
-    }
-    for entry in all(store, records::COMPARE).await? {
-        kept.push(Record::Compare(records::read_compare(&entry)?));
-    }
-    kept.extend(phones.into_iter().map(Record::Phone));
-    kept.extend(live.into_iter().map(Record::Job));
+    let owners = all(store, records::OWNER).await?;
+    let owners: Vec<_> = owners.iter().map(records::read_owner).collect::<Result<_, _>>()?;
+    let compares = all(store, records::COMPARE).await?;
+    let compares: Vec<_> = compares.iter().map(records::read_compare).collect::<Result<_, _>>()?;
     for entry in all(store, records::BUILD).await? {
         picture.put_build(Arc::new(records::read(&entry)?));
     }
@@ -80,15 +75,22 @@ pub(crate) async fn restore<S: Store>(
         let key = records::SUBMISSION.name_of(&entry.key).unwrap_or_default().to_owned();
         submissions.insert(key, records::read(&entry)?);
     }
-    let waiting: Vec<JobId> = kept.iter().filter_map(live_job).collect();
-    let (brain, decisions) = Scheduler::restore(rules.policy(), now, kept)?;
+    let kept = owners.into_iter().map(Record::Owner).chain(phones.into_iter().map(Record::Phone));
+    let kept = kept.chain(compares.into_iter().map(Record::Compare));
+    let kept = kept.chain(live.iter().cloned().map(Record::Job));
+    let policy = rules.policy();
+    let (brain, decisions) = std::thread::scope(|scope| {
+        // Of a million jobs, one core lists them while the other one queues them.
+        let listing = scope.spawn(|| {
+            picture.list_live(&live);
+            live.iter().for_each(|job| rules.timetable.saw_job(job));
+        });
+        let restored = Scheduler::restore(policy, now, kept);
+        listing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        restored
+    })?;
+    picture.queue_live(&brain, &live);
     picture.rules = rules.shown();
-    for id in waiting {
-        if let Some(job) = brain.job(id) {
-            rules.timetable.saw_job(job);
-            picture.put_job(job.clone(), brain.place(id));
-        }
-    }
     for job in newest_ended(store, specs).await? {
         rules.timetable.saw_job(&job);
         picture.put_job(Arc::new(job), None);
@@ -110,15 +112,18 @@ pub(crate) async fn restore<S: Store>(
     })
 }
 
-fn live_job(record: &Record) -> Option<JobId> {
-    match record {
-        Record::Job(job) => Some(job.id),
-        Record::Phone(_) | Record::Owner(_) | Record::Compare(_) => None,
-    }
+/// Jobs that are not in the archive, as the store has them.
+struct Jobs {
+    /// Those that wait or run.
+    live: Vec<Arc<JobRecord>>,
+    /// Those of earlier versions that are over.
+    over: Vec<Arc<JobRecord>>,
+    /// Those of earlier versions that wait, never begun, each in a record of its own.
+    single: Vec<Arc<JobRecord>>,
 }
 
 /// Every job that is not in the archive, read by several threads.
-async fn jobs<S: Store>(store: &S, specs: &Specs) -> Result<Vec<JobRecord>, StoreError> {
+async fn jobs<S: Store>(store: &S, specs: &Specs) -> Result<Jobs, StoreError> {
     // What jobs share is read first, so that the threads ask nobody.
     let mut shared: HashMap<SpecName, Parts> = HashMap::new();
     for entry in all(store, records::SPEC).await? {
@@ -128,40 +133,89 @@ async fn jobs<S: Store>(store: &S, specs: &Specs) -> Result<Vec<JobRecord>, Stor
             shared.insert(name, records::read(&entry)?);
         }
     }
-    let entries = all(store, records::JOB).await?;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
-    let each = entries.len().div_ceil(threads).max(JOBS_PER_READER_MIN);
-    let read = |entries: &[Entry]| -> Result<Vec<JobRecord>, StoreError> {
-        entries.iter().map(|entry| records::read_job(entry, |name| shared.get(&name).cloned())).collect()
-    };
-    let read = &read;
-    let parts: Vec<Result<Vec<JobRecord>, StoreError>> = std::thread::scope(|scope| {
-        let running: Vec<_> =
-            entries.chunks(each).map(|entries| scope.spawn(move || read(entries))).collect();
-        let stopped = || StoreError::Stopped { reason: "a reader of its jobs panicked".to_owned() };
-        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(stopped()))).collect()
-    });
-    let mut jobs = Vec::with_capacity(entries.len());
-    for part in parts {
-        jobs.extend(part?);
-    }
+    let parts = |name| shared.get(&name).cloned();
+    let (batches, singles) = (all(store, records::WAITING).await?, all(store, records::JOB).await?);
+    let mut live = in_threads(&batches, |entry| records::read_batch(entry, parts))?;
+    let singles = in_threads(&singles, |entry| Ok(vec![Arc::new(records::read_job(entry, parts)?)]))?;
     for (name, parts) in shared {
         // Those that only archived jobs name are read when these are looked at.
         if Arc::strong_count(&parts.cases) > 1 {
             specs.stored(name, parts);
         }
     }
-    // Jobs of the first version have everything to themselves.
-    for job in &mut jobs {
+    let (mut over, mut single) = (Vec::new(), Vec::new());
+    for mut job in singles {
+        // Jobs of the first version have everything to themselves.
         if Arc::strong_count(&job.spec.cases) == 1 {
-            drop(specs.share(&mut job.spec));
+            drop(specs.share(&mut Arc::make_mut(&mut job).spec));
         }
+        match &job.state {
+            JobState::Ended { .. } => over.push(job),
+            JobState::Queued if records::is_fresh(&job) => single.push(job),
+            JobState::Queued | JobState::Running { .. } => live.push(job),
+        }
+    }
+    Ok(Jobs { live, over, single })
+}
+
+/// What entries hold, in their order, read by several threads.
+fn in_threads(
+    entries: &[Entry],
+    read: impl Fn(&Entry) -> Result<Vec<Arc<JobRecord>>, StoreError> + Sync,
+) -> Result<Vec<Arc<JobRecord>>, StoreError> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(READERS_MAX);
+    let each = entries.len().div_ceil(threads).max(ENTRIES_PER_READER_MIN);
+    let read = |entries: &[Entry]| {
+        let mut jobs = Vec::new();
+        for entry in entries {
+            jobs.extend(read(entry)?);
+        }
+        Ok(jobs)
+    };
+    let read = &read;
+    let parts: Vec<Result<Vec<Arc<JobRecord>>, StoreError>> = std::thread::scope(|scope| {
+        let running: Vec<_> =
+            entries.chunks(each).map(|entries| scope.spawn(move || read(entries))).collect();
+        let stopped = || StoreError::Stopped { reason: "a reader of its jobs panicked".to_owned() };
+        running.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(stopped()))).collect()
+    });
+    let mut jobs = Vec::new();
+    for part in parts {
+        jobs.extend(part?);
     }
     Ok(jobs)
 }
 
+/// Moves jobs of earlier versions that wait, never begun, into batches, each batch whole or not at all.
+async fn join<S: Store>(store: &S, specs: &Specs, single: &[Arc<JobRecord>]) -> Result<(), StoreError> {
+    let mut batches: BTreeMap<BatchId, Vec<(&JobRecord, SpecName)>> = BTreeMap::new();
+    let mut ops: BTreeMap<_, Op> = BTreeMap::new();
+    for job in single {
+        let (name, new) = records::name_spec(specs, job)?;
+        if let Some(parts) = new {
+            let op = records::put_spec(name, &parts)?;
+            ops.insert(op.key().clone(), op);
+        }
+        batches.entry(BatchId::of(job.id)).or_default().push((job, name));
+    }
+    for (batch, jobs) in batches {
+        for op in std::iter::once(records::put_batch(batch, &jobs)?)
+            .chain(jobs.iter().map(|(job, _)| Op::delete(records::JOB.number(job.id.0))))
+        {
+            ops.insert(op.key().clone(), op);
+        }
+        if ops.len() > MOVED_AT_ONCE {
+            store.commit(Vec::new(), std::mem::take(&mut ops).into_values().collect()).await?;
+        }
+    }
+    if !ops.is_empty() {
+        store.commit(Vec::new(), ops.into_values().collect()).await?;
+    }
+    Ok(())
+}
+
 /// Moves jobs of earlier versions that are over into the archive, each whole or not at all.
-async fn archive<S: Store>(store: &S, specs: &Specs, over: Vec<JobRecord>) -> Result<(), StoreError> {
+async fn archive<S: Store>(store: &S, specs: &Specs, over: Vec<Arc<JobRecord>>) -> Result<(), StoreError> {
     for jobs in over.chunks(MOVED_AT_ONCE) {
         let mut ops: BTreeMap<_, Op> = BTreeMap::new();
         for job in jobs {

@@ -12,10 +12,12 @@ use holdfast_scheduler::record::Ended;
 use holdfast_scheduler::{AttemptRecord, Decision, JobRecord, PhoneStatus, Place, RackStatus, Scheduler};
 use holdfast_wire::api::{AttemptView, CrashView, JobView, PhoneView, ProgressView, RackView};
 use holdfast_wire::build::Build;
-use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, CrashId, JobId, Owner, RackId, Slot, Udid};
+use holdfast_wire::id::{
+    AttemptId, BlobHash, BuildHash, CrashId, JobId, Owner, PoolName, RackId, Slot, Udid,
+};
 use holdfast_wire::job::{JobClass, JobOutcome, JobState};
 use holdfast_wire::outcome::CaseResult;
-use holdfast_wire::phone::PhoneState;
+use holdfast_wire::phone::{PhoneFacts, PhoneState};
 use holdfast_wire::time::Time;
 use imbl::{OrdMap, OrdSet, Vector};
 
@@ -38,7 +40,7 @@ pub struct Snapshot {
     /// When it was made.
     pub at: Time,
     /// Every job that waits or runs, and the newest of those that are over; by number.
-    pub jobs: OrdMap<JobId, Shown>,
+    pub jobs: OrdMap<JobId, Arc<JobRecord>>,
     /// Jobs that run.
     pub running: OrdSet<JobId>,
     /// Jobs that wait, by class.
@@ -49,7 +51,7 @@ pub struct Snapshot {
     pub ended: OrdSet<EndedKey>,
     /// Jobs that answer for others with the same content, by its hash.
     by_content: OrdMap<BlobHash, JobId>,
-    phones: OrdMap<PhoneKey, Arc<PhoneView>>,
+    phones: OrdMap<PhoneKey, Arc<ShownPhone>>,
     phone_keys: OrdMap<Udid, PhoneKey>,
     /// Every rack, by name.
     pub racks: OrdMap<RackId, RackView>,
@@ -67,23 +69,6 @@ pub struct Snapshot {
     pub agents: OrdMap<RackId, String>,
     /// Where running attempts stand; bypasses the brain.
     pub progress: OrdMap<AttemptId, ProgressView>,
-}
-
-/// A job in the picture.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shown {
-    /// The job.
-    pub record: Arc<JobRecord>,
-    /// Where it stands in the queue; none unless it waits.
-    pub place: Option<Place>,
-}
-
-impl Deref for Shown {
-    type Target = JobRecord;
-
-    fn deref(&self) -> &JobRecord {
-        &self.record
-    }
 }
 
 /// How many jobs of an owner are not over.
@@ -106,13 +91,45 @@ impl JobCounts {
     }
 }
 
+/// A phone in the picture.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ShownPhone {
+    /// What is known of it.
+    pub facts: Arc<PhoneFacts>,
+    /// Its rack.
+    pub rack: RackId,
+    /// Its pool; a phone in none gets no work.
+    pub pool: Option<PoolName>,
+    /// Its state.
+    pub state: PhoneState,
+    /// Why, for people.
+    pub reason: String,
+    /// Since when.
+    pub since: Time,
+    /// Failures in a row that were blamed on it.
+    pub failures_in_a_row: u32,
+}
+
 /// The waiting jobs of a class.
 #[derive(Debug, Clone, Default)]
 pub struct Waiting {
     /// In the order of service.
     pub queue: OrdSet<Place>,
-    /// By number: the oldest is the first.
-    pub by_age: OrdSet<JobId>,
+    /// Their places by number: the oldest is the first.
+    pub by_age: OrdMap<JobId, Place>,
+}
+
+impl Waiting {
+    fn put(&mut self, place: Place) {
+        self.queue.insert(place);
+        self.by_age.insert(place.job(), place);
+    }
+
+    fn remove(&mut self, id: JobId) {
+        if let Some(place) = self.by_age.remove(&id) {
+            self.queue.remove(&place);
+        }
+    }
 }
 
 impl Snapshot {
@@ -123,6 +140,60 @@ impl Snapshot {
             self.withdraw(before);
         }
         self.count(&record.spec.owner, before.as_ref().map(|before| &before.state), &record.state);
+        if let Some(place) = place {
+            self.waiting.entry(record.spec.class).or_default().put(place);
+        }
+        self.list_job(record);
+        while self.ended.len() > ENDED_MAX {
+            let Some((_, oldest)) = self.ended.get_max().copied() else { break };
+            self.forget_job(oldest);
+        }
+    }
+
+    /// Takes over every job that waits or runs, at the start, but for their places in the queue.
+    pub fn list_live(&mut self, jobs: &[Arc<JobRecord>]) {
+        let mut by_owner: BTreeMap<&Option<Owner>, JobCounts> = BTreeMap::new();
+        for job in jobs {
+            if let Some(count) = by_owner.entry(&job.spec.owner).or_default().of(&job.state) {
+                *count += 1;
+            }
+            self.list_job(job.clone());
+        }
+        self.by_owner = by_owner.into_iter().map(|(owner, counts)| (owner.clone(), counts)).collect();
+    }
+
+    /// Takes over the places of all these jobs, at the start: there may be a million, so two threads share the work.
+    pub fn queue_live(&mut self, brain: &Scheduler, jobs: &[Arc<JobRecord>]) {
+        let places = || {
+            let mut places: BTreeMap<JobClass, Vec<Place>> = BTreeMap::new();
+            for job in jobs {
+                places.entry(job.spec.class).or_default().extend(brain.place(job.id));
+            }
+            places
+        };
+        std::thread::scope(|scope| {
+            let by_age = scope.spawn(|| {
+                let by_age =
+                    |places: Vec<Place>| places.into_iter().map(|place| (place.job(), place)).collect();
+                places().into_values().map(by_age).collect::<Vec<_>>()
+            });
+            let queues: Vec<(JobClass, OrdSet<Place>)> = places()
+                .into_iter()
+                .map(|(class, mut places)| {
+                    // Neighbours in turn are put in much faster than any other order.
+                    places.sort_unstable();
+                    (class, places.into_iter().collect())
+                })
+                .collect();
+            let by_age = by_age.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let waiting = queues.into_iter().zip(by_age);
+            self.waiting =
+                waiting.map(|((class, queue), by_age)| (class, Waiting { queue, by_age })).collect();
+        });
+    }
+
+    /// Takes over a job wherever it is listed but for the queue.
+    fn list_job(&mut self, record: Arc<JobRecord>) {
         match &record.state {
             JobState::Queued => {}
             JobState::Running { .. } => {
@@ -132,9 +203,6 @@ impl Snapshot {
                 self.ended.insert((Reverse(*at), record.id));
             }
         }
-        if let Some(place) = place {
-            self.enqueue(place, record.spec.class);
-        }
         if let Some(content) = record.spec.content.as_deref() {
             if answers_for_others(&record.state) {
                 self.by_content.insert(*content, record.id);
@@ -142,11 +210,7 @@ impl Snapshot {
                 self.by_content.remove(content);
             }
         }
-        self.jobs.insert(record.id, Shown { record, place });
-        while self.ended.len() > ENDED_MAX {
-            let Some((_, oldest)) = self.ended.get_max().copied() else { break };
-            self.forget_job(oldest);
-        }
+        self.jobs.insert(record.id, record);
     }
 
     /// Counts a job where it stands, and no longer where it stood.
@@ -169,11 +233,9 @@ impl Snapshot {
     }
 
     /// Takes a job out of where it stood.
-    fn withdraw(&mut self, before: &Shown) {
-        if let Some(place) = before.place {
-            let class = self.waiting.entry(before.spec.class).or_default();
-            class.queue.remove(&place);
-            class.by_age.remove(&before.id);
+    fn withdraw(&mut self, before: &JobRecord) {
+        if let Some(waiting) = self.waiting.get_mut(&before.spec.class) {
+            waiting.remove(before.id);
         }
         match &before.state {
             JobState::Queued => {}
@@ -186,21 +248,13 @@ impl Snapshot {
         }
     }
 
-    fn enqueue(&mut self, place: Place, class: JobClass) {
-        let class = self.waiting.entry(class).or_default();
-        class.queue.insert(place);
-        class.by_age.insert(place.job());
-    }
-
     /// A waiting job has another place, with nothing else about it changed.
     fn move_job(&mut self, id: JobId, place: Option<Place>) {
-        let Some(shown) = self.jobs.get(&id).cloned() else { return };
-        if shown.place != place {
-            self.withdraw(&shown);
-            if let Some(place) = place {
-                self.enqueue(place, shown.spec.class);
-            }
-            self.jobs.insert(id, Shown { place, ..shown });
+        let Some(job) = self.jobs.get(&id) else { return };
+        let waiting = self.waiting.entry(job.spec.class).or_default();
+        waiting.remove(id);
+        if let Some(place) = place {
+            waiting.put(place);
         }
     }
 
@@ -257,7 +311,7 @@ impl Snapshot {
     /// Looks at every phone and rack: at the start.
     pub fn look_at_all(&mut self, brain: &Scheduler) {
         for phone in brain.phones() {
-            self.put_phone(view_of_phone(phone));
+            self.put_phone(shown_phone(phone));
         }
         for rack in brain.racks() {
             self.put_rack(&rack);
@@ -266,10 +320,10 @@ impl Snapshot {
 
     fn look_at_phone(&mut self, brain: &Scheduler, udid: &Udid) {
         let Some(phone) = brain.phone(udid) else { return };
-        self.put_phone(view_of_phone(phone));
+        self.put_phone(shown_phone(phone));
     }
 
-    fn put_phone(&mut self, phone: PhoneView) {
+    fn put_phone(&mut self, phone: ShownPhone) {
         let udid = phone.facts.udid.clone();
         let key = (phone.rack.clone(), phone.facts.slot.clone(), udid.clone());
         if let Some(before) = self.phone_keys.get(&udid).filter(|before| **before != key).cloned() {
@@ -371,22 +425,28 @@ impl Snapshot {
     }
 
     /// Every phone without what it runs, by rack and slot: nothing is copied.
-    pub fn phones_at_rest(&self) -> impl Iterator<Item = &PhoneView> {
+    pub fn phones_at_rest(&self) -> impl Iterator<Item = &ShownPhone> {
         self.phones.values().map(Deref::deref)
     }
 
     /// One phone for readers.
     pub fn phone(&self, udid: &Udid) -> Option<PhoneView> {
-        let phone = self.phones.get(self.phone_keys.get(udid)?)?;
-        Some(self.phone_view(phone))
+        self.phone_at_rest(udid).map(|phone| self.phone_view(phone))
     }
 
-    fn phone_view(&self, phone: &PhoneView) -> PhoneView {
+    /// One phone without what it runs: nothing is copied.
+    pub fn phone_at_rest(&self, udid: &Udid) -> Option<&ShownPhone> {
+        self.phones.get(self.phone_keys.get(udid)?).map(Deref::deref)
+    }
+
+    fn phone_view(&self, phone: &ShownPhone) -> PhoneView {
         let progress = match phone.state {
             PhoneState::Busy { attempt } => self.progress.get(&attempt).cloned(),
             _ => None,
         };
-        PhoneView { progress, ..phone.clone() }
+        let ShownPhone { facts, rack, pool, state, reason, since, failures_in_a_row } = phone.clone();
+        let facts = Arc::unwrap_or_clone(facts);
+        PhoneView { facts, rack, pool, state, reason, since, progress, failures_in_a_row }
     }
 }
 
@@ -398,15 +458,14 @@ fn answers_for_others(state: &JobState) -> bool {
     }
 }
 
-fn view_of_phone(phone: PhoneStatus<'_>) -> PhoneView {
-    PhoneView {
-        facts: (**phone.facts).clone(),
+fn shown_phone(phone: PhoneStatus<'_>) -> ShownPhone {
+    ShownPhone {
+        facts: phone.facts.clone(),
         rack: phone.rack.clone(),
         pool: phone.pool.cloned(),
         state: phone.state,
         reason: phone.reason,
         since: phone.since,
-        progress: None,
         failures_in_a_row: phone.failures_in_a_row,
     }
 }

@@ -3,7 +3,7 @@
 //! to the disk the next ones are decided already. If recording fails the daemon stops: the store holds the last true
 //! state.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ use crate::farm::{
 use crate::meters::{self, Meters, Reading};
 use crate::orders::Orders;
 use crate::parts;
-use crate::records::{self, CaseStat, LateReport, Submission};
+use crate::records::{self, BatchId, CaseStat, LateReport, Submission};
 use crate::restore::{Restored, restore};
 use crate::retention::{self, Keeping};
 use crate::rules::{Rules, RulesChange};
@@ -69,8 +69,8 @@ pub struct Loop<S> {
     submissions: BTreeMap<String, Submission>,
     rules: Rules,
     case_stats: BTreeMap<CaseName, CaseStat>,
-    /// What was last written of each phone besides its lease: it need not be written with every lease.
-    phones_written: BTreeMap<Udid, Op>,
+    /// What was last written of each phone besides its lease, and from what: it need not be written with every lease.
+    phones_written: BTreeMap<Udid, (Arc<PhoneRecord>, Op)>,
     /// When each phone was last let go of.
     rested: BTreeMap<Udid, Time>,
     next_job: JobId,
@@ -94,6 +94,8 @@ struct Turn {
     began: Option<Time>,
     decisions: Vec<Decision>,
     ops: BTreeMap<Key, Op>,
+    /// Batches of waiting jobs that are recorded when everything is decided.
+    batches: BTreeSet<BatchId>,
     changes: Vec<Change>,
     answers: Vec<Answer>,
     readings: Vec<Reading>,
@@ -243,6 +245,9 @@ impl<S: Store> Loop<S> {
 
     /// Sends what a turn records on its way.
     async fn begin(&mut self, mut turn: Turn) -> Result<(), FarmError> {
+        for batch in std::mem::take(&mut turn.batches) {
+            self.record_batch(&mut turn, batch)?;
+        }
         let picture = turn.news.then(|| {
             self.picture.at = self.clock.now();
             self.picture.clone()
@@ -368,12 +373,13 @@ impl<S: Store> Loop<S> {
     fn record_job(&mut self, turn: &mut Turn, job: &JobRecord) -> Result<(), FarmError> {
         self.rules.timetable.saw_job(job);
         meters::read(&self.picture, job, &mut self.rested, &mut turn.readings);
-        let (name, new) = records::name_spec(&self.specs, job)?;
-        if let Some(parts) = new {
-            turn.put(records::put_spec(name, &parts)?);
+        let (is_fresh, known) = (records::is_fresh(job), self.picture.jobs.get(&job.id));
+        if is_fresh || known.is_some_and(|known| records::is_fresh(known)) {
+            turn.batches.insert(BatchId::of(job.id));
         }
-        for op in records::put_job(job, name)? {
-            turn.put(op);
+        if !is_fresh {
+            let name = self.name_spec(turn, job)?;
+            records::put_job(job, name)?.into_iter().for_each(|op| turn.put(op));
         }
         let over = job.attempts.iter().zip(1..).filter(|(attempt, _)| attempt.ended.is_some());
         turn.over.extend(over.map(|(_, number)| AttemptId { job: job.id, number }));
@@ -381,14 +387,35 @@ impl<S: Store> Loop<S> {
         Ok(())
     }
 
-    fn record_phone(&mut self, turn: &mut Turn, phone: &PhoneRecord) -> Result<(), FarmError> {
-        let entry = records::put_phone(phone)?;
-        let udid = &phone.facts.udid;
-        if self.phones_written.get(udid) != Some(&entry.known) {
-            self.phones_written.insert(udid.clone(), entry.known.clone());
-            turn.put(entry.known);
+    /// Records those of some neighbours that wait and were never begun.
+    fn record_batch(&self, turn: &mut Turn, batch: BatchId) -> Result<(), FarmError> {
+        let jobs = batch.jobs().filter_map(|id| self.brain.job(id)).filter(|job| records::is_fresh(job));
+        let named = jobs.map(|job| Ok((&**job, self.name_spec(turn, job)?)));
+        let jobs: Vec<(&JobRecord, SpecName)> = named.collect::<Result<_, FarmError>>()?;
+        turn.put(records::put_batch(batch, &jobs)?);
+        Ok(())
+    }
+
+    /// The name of what a job shares, which is recorded when it is new.
+    fn name_spec(&self, turn: &mut Turn, job: &JobRecord) -> Result<SpecName, FarmError> {
+        let (name, new) = records::name_spec(&self.specs, job)?;
+        if let Some(parts) = new {
+            turn.put(records::put_spec(name, &parts)?);
         }
-        turn.put(entry.held);
+        Ok(name)
+    }
+
+    fn record_phone(&mut self, turn: &mut Turn, phone: &Arc<PhoneRecord>) -> Result<(), FarmError> {
+        let udid = &phone.facts.udid;
+        let written = self.phones_written.get(udid);
+        if written.is_none_or(|(before, _)| !records::is_known_alike(before, phone)) {
+            let known = records::put_known(phone)?;
+            if written.is_none_or(|(_, op)| *op != known) {
+                turn.put(known.clone());
+            }
+            self.phones_written.insert(udid.clone(), (phone.clone(), known));
+        }
+        turn.put(records::put_held(phone)?);
         turn.changes.push(Change::Phone { udid: udid.clone() });
         Ok(())
     }

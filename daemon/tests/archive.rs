@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::path::Path;
+
 use holdfast_store::codec::{Kind, encode};
 use holdfast_store::{Key, MemoryStore, Op, SledStore, Store};
 use holdfast_wire::outcome::AttemptEnd;
@@ -16,6 +18,16 @@ const PHONE: &str = "P1";
 async fn keys(store: &impl Store, kind: &'static str) -> Vec<Key> {
     let page = store.scan_prefix(&Kind::new(kind).prefix(), None, 1_000).await.unwrap();
     page.entries.into_iter().map(|entry| entry.key).collect()
+}
+
+/// The store of a daemon that is about to let go of it.
+async fn opened(folder: &Path) -> SledStore {
+    loop {
+        match SledStore::open(folder.join("store")).await {
+            Ok(store) => break store,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    }
 }
 
 #[tokio::test]
@@ -41,14 +53,12 @@ async fn a_job_that_is_over_is_found_after_a_restart_and_its_number_is_not_given
     assert_eq!(listed["items"][0]["id"], json!(job));
     assert_eq!(daemon.submit(&build, "custom").await, "J2");
     daemon.kill().await;
-    let store = loop {
-        match SledStore::open(folder.path().join("store")).await {
-            Ok(store) => break store,
-            Err(_) => tokio::task::yield_now().await,
-        }
-    };
+    let store = opened(folder.path()).await;
     let number = |kind, number| Kind::new(kind).number(number);
-    assert_eq!(keys(&store, "job").await, [number("job", 2)]);
+    assert_eq!(
+        (keys(&store, "job").await, keys(&store, "waiting").await),
+        (vec![], vec![number("waiting", 0)])
+    );
     assert_eq!(keys(&store, "ended").await, [number("ended", 1)]);
     assert_eq!(keys(&store, "ended-at").await.len(), 1);
     assert_eq!(keys(&store, "spec").await.len(), 1, "both share what they ask for");
@@ -83,6 +93,65 @@ async fn jobs_of_the_first_version_move_into_the_archive_or_go_on() {
     assert_eq!(daemon.get("/api/v1/jobs?owner=team-b").await.json()["items"], json!([]));
     let build = daemon.with_build().await;
     assert_eq!(daemon.submit(&build, "custom").await, "J3");
+}
+
+#[tokio::test]
+async fn waiting_jobs_share_records_and_leave_them_when_they_begin_or_are_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::on_disk(folder.path(), "d1").await;
+    let build = daemon.with_build().await;
+    for number in 1..=40 {
+        assert_eq!(daemon.submit(&build, "custom").await, format!("J{number}"));
+    }
+    daemon.post("/api/v1/jobs/J40/cancel", &json!({})).await;
+    let mut agent = Agent::new("r1");
+    agent.say(&daemon, News { phones: vec![ready(PHONE, "1-1")], ..News::default() }).await;
+    let before = daemon.get("/api/v1/jobs?limit=200").await.json();
+    daemon.kill().await;
+
+    let store = opened(folder.path()).await;
+    let number = |kind, number| Kind::new(kind).number(number);
+    assert_eq!(keys(&store, "waiting").await, [number("waiting", 0), number("waiting", 1)]);
+    let (key, in_batch) = (number("job", 1), store.get(&number("waiting", 0)).await.unwrap().unwrap());
+    assert_eq!(keys(&store, "job").await, [key], "the one that runs");
+    assert_eq!(String::from_utf8_lossy(&in_batch.value).matches("\"n\":").count(), 30, "2 to 31");
+    store.close().await.unwrap();
+
+    let daemon = Daemon::on_disk(folder.path(), "d2").await;
+    let states = |page: &serde_json::Value| -> Vec<(String, String)> {
+        let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+        let jobs = page["items"].as_array().unwrap().iter();
+        jobs.map(|job| (text(&job["id"]), text(&job["state"]["state"]))).collect()
+    };
+    let after = daemon.get("/api/v1/jobs?limit=200").await.json();
+    assert_eq!((states(&after).len(), states(&after)), (40, states(&before)));
+}
+
+#[tokio::test]
+async fn waiting_jobs_of_earlier_versions_move_into_shared_records() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::on_disk(folder.path(), "d1").await;
+    let build = daemon.with_build().await;
+    assert_eq!(daemon.submit(&build, "custom").await, "J1");
+    daemon.kill().await;
+    let store = opened(folder.path()).await;
+    let spec = keys(&store, "spec").await.remove(0);
+    let spec = Kind::new("spec").name_of(&spec).unwrap();
+    let queued = json!({ "spec": spec, "class": "custom", "at": 1_795_000_000_000_i64, "priority": 3 });
+    let old = |number| Op::put(Kind::new("job").number(number), encode(2, &queued).unwrap());
+    let mut ops: Vec<Op> = (1..=1_200).map(old).collect();
+    ops.push(Op::delete(Kind::new("waiting").number(0)));
+    store.commit(Vec::new(), ops).await.unwrap();
+    store.close().await.unwrap();
+
+    let daemon = Daemon::on_disk(folder.path(), "d2").await;
+    let described = daemon.job("J1200").await;
+    assert_eq!((&described["spec"]["priority"], &described["state"]["state"]), (&json!(3), &json!("queued")));
+    assert_eq!(daemon.submit(&build, "custom").await, "J1201");
+    daemon.kill().await;
+    let store = opened(folder.path()).await;
+    assert_eq!(keys(&store, "job").await, []);
+    assert_eq!(keys(&store, "waiting").await.len(), 1_201 / 32 + 1);
 }
 
 #[tokio::test]

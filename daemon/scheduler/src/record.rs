@@ -16,7 +16,7 @@ use holdfast_wire::time::Time;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Record {
     /// A job.
-    Job(JobRecord),
+    Job(Arc<JobRecord>),
     /// A phone.
     Phone(PhoneRecord),
     /// What an owner has used.

@@ -159,7 +159,7 @@ impl Scheduler {
         self.phones.push(Phone::new(record, number, now));
     }
 
-    fn remember_jobs(&mut self, mut jobs: Vec<JobRecord>) {
+    fn remember_jobs(&mut self, mut jobs: Vec<Arc<JobRecord>>) {
         jobs.sort_unstable_by_key(|job| job.id);
         for job in jobs {
             let (id, is_over) = (job.id, matches!(job.state, JobState::Ended { .. }));
@@ -168,7 +168,7 @@ impl Scheduler {
                 continue;
             }
             let is_waiting = job.state == JobState::Queued;
-            let slot = self.slot(Arc::new(job));
+            let slot = self.slot(job);
             let (owner, usual_ms) = (slot.owner, slot.usual_ms);
             let running = running(&slot.record).count();
             self.jobs.insert(id, slot);

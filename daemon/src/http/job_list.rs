@@ -299,7 +299,7 @@ mod tests {
         fn model(&self) -> Vec<JobId> {
             let waiting = self.brain.queue();
             let mut ended: Vec<EndedKey> =
-                self.picture.jobs.values().filter_map(|job| crate::archive::ended_key(&job.record)).collect();
+                self.picture.jobs.values().filter_map(|job| crate::archive::ended_key(job)).collect();
             ended.sort();
             waiting.into_iter().chain(ended.into_iter().map(|(_, id)| id)).collect()
         }

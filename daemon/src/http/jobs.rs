@@ -207,7 +207,7 @@ impl JobFilter {
         let in_pool = |pool: &PoolName| match &job.spec.requirements.pool {
             Some(wanted) => wanted == pool,
             None => {
-                let phone = job.attempts.last().and_then(|attempt| snapshot.phone(&attempt.phone));
+                let phone = job.attempts.last().and_then(|attempt| snapshot.phone_at_rest(&attempt.phone));
                 phone.is_some_and(|phone| phone.pool.as_ref() == Some(pool))
             }
         };
@@ -242,7 +242,7 @@ pub async fn list(
         }
     };
     // Jobs that have left the picture meanwhile are in the store, where it is found out whether they are wanted.
-    let wanted = |id| snapshot.jobs.get(&id).is_none_or(|job| listing.filter.wants(&snapshot, &job.record));
+    let wanted = |id| snapshot.jobs.get(&id).is_none_or(|job| listing.filter.wants(&snapshot, job));
     let (ids, mut at) = listing.order.page(from, limit, wanted);
     let mut items = Vec::with_capacity(ids.len());
     for id in ids {
@@ -367,7 +367,7 @@ pub(crate) enum Detail {
 pub(crate) async fn view(app: &App, id: JobId, detail: Detail) -> Result<JobView, Refusal> {
     let (snapshot, blobs) = (app.farm.snapshot(), app.blobs.clone());
     let job = match snapshot.jobs.get(&id) {
-        Some(job) => job.record.clone(),
+        Some(job) => job.clone(),
         None => Arc::new(archived(app, id).await?.ok_or_else(|| unknown(id))?),
     };
     let mut view = match detail {

@@ -63,7 +63,7 @@ fn of_snapshot(snapshot: &Snapshot, now: Time, classes: &[JobClass]) -> QueueVie
     for queue in &mut view.classes {
         let waiting = snapshot.waiting_of(queue.class);
         queue.waiting = waiting.by_age.len();
-        let oldest = waiting.by_age.get_min().and_then(|id| snapshot.jobs.get(id));
+        let oldest = waiting.by_age.get_min().and_then(|(id, _)| snapshot.jobs.get(id));
         queue.oldest = oldest.map(|job| job.submitted_at);
         let next = waiting.queue.iter().take(NEXT_MAX).filter_map(|place| snapshot.jobs.get(&place.job()));
         queue.next.extend(next.map(|job| QueuedJob {

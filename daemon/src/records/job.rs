@@ -71,16 +71,16 @@ struct Stored {
     yielded: u32,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-fn one() -> u16 {
+pub(super) fn one() -> u16 {
     1
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
-fn is_one(phones: &u16) -> bool {
+pub(super) fn is_one(phones: &u16) -> bool {
     *phones == 1
 }
 

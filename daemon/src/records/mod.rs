@@ -2,6 +2,7 @@
 //! types are not serialised themselves, so that it may change its mind without a migration. Jobs and phones, which are
 //! more than one shape, have files of their own.
 
+mod batch;
 mod case;
 mod job;
 mod phone;
@@ -16,13 +17,16 @@ use holdfast_wire::time::Time;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::batch::{BatchId, is_fresh, jobs_in, put_batch, read_batch};
 pub use self::case::{CaseStat, Run};
 pub use self::job::{put_job, read_job, spec_of};
-pub use self::phone::{PhoneEntry, leased, named, put_phone, read_phone};
+pub use self::phone::{is_known_alike, leased, named, put_held, put_known, read_phone};
 use crate::specs::{Parts, SpecName, Specs};
 
-/// Jobs that wait or run, by number.
+/// Jobs that run, or wait after they have run, by number.
 pub const JOB: Kind = Kind::new("job");
+/// Jobs that wait and were never begun, many to a record, by number.
+pub const WAITING: Kind = Kind::new("waiting");
 /// Jobs that are over, by number.
 pub const ENDED: Kind = Kind::new("ended");
 /// The same by when they ended, newest first: keys alone.
@@ -56,8 +60,9 @@ pub const AUDIT: Kind = Kind::new("audit");
 /// How cases went, by name.
 pub const CASE_STAT: Kind = Kind::new("case-stat");
 
-/// The newest shape of any record. The first had jobs and phones whole; everything else is as it was.
-const VERSION: u32 = 2;
+/// The newest shape of any record. The first had jobs and phones whole, the second a record for every job that waits;
+/// everything else is as it was.
+const VERSION: u32 = 3;
 
 /// A submission that can be sent again without harm.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -77,21 +77,11 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// The ops of a phone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PhoneEntry {
-    /// What is known of it; need not be written again when the bytes are those of the last time.
-    pub known: Op,
-    /// What holds it.
-    pub held: Op,
-}
-
-/// Writes a phone.
+/// Writes what is known of a phone.
 ///
 /// # Errors
 /// The store's, when the record has no JSON form.
-pub fn put_phone(phone: &PhoneRecord) -> Result<PhoneEntry, StoreError> {
-    let name = phone.facts.udid.as_str();
+pub fn put_known(phone: &PhoneRecord) -> Result<Op, StoreError> {
     let known = Known {
         rack: phone.rack.clone(),
         facts: lasting(&phone.facts),
@@ -110,6 +100,14 @@ pub fn put_phone(phone: &PhoneRecord) -> Result<PhoneEntry, StoreError> {
             until: taken.until,
         }),
     };
+    Ok(Op::put(PHONE.name(phone.facts.udid.as_str())?, encode(VERSION, &known)?))
+}
+
+/// Writes what holds a phone.
+///
+/// # Errors
+/// The store's, when the record has no JSON form.
+pub fn put_held(phone: &PhoneRecord) -> Result<Op, StoreError> {
     let held = Held {
         last_lease: phone.last_lease,
         hold: phone.hold.as_ref().map(stored_hold),
@@ -117,10 +115,15 @@ pub fn put_phone(phone: &PhoneRecord) -> Result<PhoneEntry, StoreError> {
         last_build: phone.last_build,
         busy_ms: phone.busy_ms,
     };
-    Ok(PhoneEntry {
-        known: Op::put(PHONE.name(name)?, encode(VERSION, &known)?),
-        held: Op::put(LEASE.name(name)?, encode(VERSION, &held)?),
-    })
+    Ok(Op::put(LEASE.name(phone.facts.udid.as_str())?, encode(VERSION, &held)?))
+}
+
+/// Whether nothing has happened between two records of a phone that [`put_known`] would write.
+pub fn is_known_alike(one: &PhoneRecord, other: &PhoneRecord) -> bool {
+    Arc::ptr_eq(&one.facts, &other.facts)
+        && one.rack == other.rack
+        && one.quarantine == other.quarantine
+        && one.taken == other.taken
 }
 
 fn stored_hold(hold: &Hold) -> StoredHold {

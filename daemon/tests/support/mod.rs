@@ -14,7 +14,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Method, Request, StatusCode};
 use holdfast_scheduler::policy::{Members, Policy, Pool, Quarantine, Retries};
-use holdfast_store::codec::{Kind, Record};
+use holdfast_store::codec::Kind;
 use holdfast_store::{
     Entry, Guard, Key, MemoryStore, Op, Page, Revision, SledStore, Store, StoreError, Watch,
 };
@@ -35,6 +35,7 @@ use holdfastd::farm::{FarmError, Loop};
 use holdfastd::http::router::router;
 use holdfastd::http::state::{App, Shared};
 use holdfastd::reasons::Reasons;
+use holdfastd::records;
 use holdfastd::reload::Reloader;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -464,11 +465,7 @@ pub(crate) async fn live_jobs(store: &impl Store) -> BTreeSet<u64> {
         numbers.extend(jobs.number_of(&entry.key));
     }
     for entry in store.scan_prefix(&batches.prefix(), None, usize::MAX).await.unwrap().entries {
-        let batch: Value =
-            Record::open(&entry.key, &entry.value, u32::MAX).unwrap().read(&entry.key).unwrap();
-        let first = batches.number_of(&entry.key).unwrap() * 32;
-        numbers
-            .extend(batch["jobs"].as_array().unwrap().iter().map(|job| first + job["n"].as_u64().unwrap()));
+        numbers.extend(records::jobs_in(&entry).unwrap().into_iter().map(|job| job.0));
     }
     numbers
 }

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use holdfast_system::process::program;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -18,8 +18,8 @@ use crate::random::Random;
 /// Jobs that the daemon takes in itself: enough that every kind of the mix is there.
 const SAMPLES: usize = 512;
 
-/// What the keys of jobs begin with.
-const JOB: &[u8] = b"job/";
+/// What the keys of batches of waiting jobs begin with.
+const BATCH: &[u8] = b"waiting/";
 
 /// A folder for daemons, and the build that jobs in it test.
 #[derive(Debug)]
@@ -72,7 +72,8 @@ async fn command(folder: &Path, verb: &str, file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Writes a dump that holds what the small one does, but with so many jobs, numbered from 1.
+/// Writes a dump that holds what the small one does, but with at least so many jobs, in batches numbered from 1. What a
+/// batch says of its jobs does not depend on its number.
 fn multiply(small: &Path, large: &Path, jobs: u64) -> anyhow::Result<()> {
     let read = std::fs::File::open(small).with_context(|| format!("cannot read {}", small.display()))?;
     let mut lines = BufReader::new(read).lines();
@@ -83,48 +84,63 @@ fn multiply(small: &Path, large: &Path, jobs: u64) -> anyhow::Result<()> {
         let entry: Value = serde_json::from_str(&line).context("a dump has JSON lines")?;
         let Some(key) = entry.get("key") else { continue };
         let key = bytes(key)?;
-        if key.starts_with(JOB) {
-            samples.push(entry);
-        } else if key.as_slice() < JOB {
+        if key.starts_with(BATCH) {
+            samples.push(Sample::of(&entry)?);
+        } else if key.as_slice() < BATCH {
             before.push(line);
         } else {
             after.push(line);
         }
     }
-    if samples.is_empty() {
-        bail!("the dump holds no job");
-    }
+    // The first batch and the last are not full.
+    let each = samples.iter().map(|sample| sample.jobs).max().context("the dump holds no batch of jobs")?;
+    samples.retain(|sample| sample.jobs == each);
     let write = std::fs::File::create(large).with_context(|| format!("cannot write {}", large.display()))?;
     let mut out = Dump { to: BufWriter::new(write), hasher: blake3::Hasher::new(), entries: 0 };
     out.line(&head)?;
     before.iter().try_for_each(|line| out.entry(line))?;
-    for number in 1..=jobs {
+    for number in 1..=jobs.div_ceil(each) {
         let sample = &samples[usize::try_from(number)? % samples.len()];
-        out.entry(&renumbered(sample, number)?)?;
+        out.entry(&sample.line(number))?;
     }
     after.iter().try_for_each(|line| out.entry(line))?;
     out.end()
 }
 
-/// A job's line under another number.
-fn renumbered(sample: &Value, number: u64) -> anyhow::Result<String> {
-    let key = [JOB, &number.to_be_bytes()].concat();
-    let version = sample.get("version").and_then(Value::as_u64).context("an entry has a version")?;
-    // The number is in the key alone.
-    let value = String::from_utf8(bytes(sample.get("value").context("an entry has a value")?)?)?;
-    // The check of the dump's format: the first 16 bytes of BLAKE3 over key, version and value.
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&(key.len() as u64).to_be_bytes()).update(&key);
-    hasher.update(&version.to_be_bytes()).update(value.as_bytes());
-    let check = hasher.finalize().to_hex();
-    let key = match String::from_utf8(key) {
-        Ok(text) => json!({ "text": text }),
-        Err(error) => {
-            json!({ "hex": error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
-        }
-    };
-    let entry = json!({ "key": key, "version": version, "value": { "text": value }, "check": check[..32] });
-    Ok(entry.to_string())
+/// A batch of the dump.
+struct Sample {
+    version: u64,
+    value: String,
+    jobs: u64,
+}
+
+impl Sample {
+    fn of(entry: &Value) -> anyhow::Result<Self> {
+        let version = entry.get("version").and_then(Value::as_u64).context("an entry has a version")?;
+        let value = String::from_utf8(bytes(entry.get("value").context("an entry has a value")?)?)?;
+        let record: Value = serde_json::from_str(&value).context("a record is JSON")?;
+        let jobs = record.pointer("/data/jobs").and_then(Value::as_array).context("a batch has jobs")?;
+        Ok(Self { version, jobs: jobs.len() as u64, value })
+    }
+
+    /// Its line under another number.
+    fn line(&self, number: u64) -> String {
+        let Self { version, value, .. } = self;
+        let key = [BATCH, &number.to_be_bytes()].concat();
+        // The check of the dump's format: the first 16 bytes of BLAKE3 over key, version and value.
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&(key.len() as u64).to_be_bytes()).update(&key);
+        hasher.update(&version.to_be_bytes()).update(value.as_bytes());
+        let check = hasher.finalize().to_hex();
+        let key = match String::from_utf8(key) {
+            Ok(text) => json!({ "text": text }),
+            Err(error) => {
+                json!({ "hex": error.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect::<String>() })
+            }
+        };
+        json!({ "key": key, "version": version, "value": { "text": value }, "check": check[..32] })
+            .to_string()
+    }
 }
 
 fn bytes(value: &Value) -> anyhow::Result<Vec<u8>> {
@@ -179,16 +195,22 @@ mod tests {
     async fn a_multiplied_dump_is_one_that_the_store_takes() {
         let folder = tempfile::tempdir().unwrap();
         let (small, large) = (folder.path().join("small"), folder.path().join("large"));
-        let sample = json!({ "key": { "text": "job/\0\0\0\0\0\0\0\u{1}" }, "version": 2,
-            "value": { "text": "{\"v\":2,\"data\":{\"x\":0}}" }, "check": "" });
-        let dump = format!("{{\"holdfast_dump\":1,\"revision\":7}}\n{sample}\n{{\"entries\":1}}\n");
+        let sample = |number: u8, jobs: usize| {
+            let value = json!({ "v": 3, "data": { "jobs": vec![{}; jobs] } }).to_string();
+            let key = format!("waiting/\0\0\0\0\0\0\0{}", char::from(number));
+            json!({ "key": { "text": key }, "version": 2, "value": { "text": value }, "check": "" })
+        };
+        let (first, full, last) = (sample(0, 1), sample(1, 2), sample(2, 1));
+        let dump =
+            format!("{{\"holdfast_dump\":1,\"revision\":7}}\n{first}\n{full}\n{last}\n{{\"entries\":3}}\n");
         std::fs::write(&small, dump).unwrap();
-        multiply(&small, &large, 300).unwrap();
+        multiply(&small, &large, 600).unwrap();
         let read = BufReader::new(std::fs::File::open(&large).unwrap());
         let store = MemoryStore::from_dump(read).unwrap();
-        let page = store.scan_prefix(JOB, None, 1_000).await.unwrap();
-        let numbers: Vec<u64> =
-            page.entries.iter().map(|entry| Kind::new("job").number_of(&entry.key).unwrap()).collect();
-        assert!(numbers.into_iter().eq(1..=300));
+        let page = store.scan_prefix(BATCH, None, 1_000).await.unwrap();
+        assert!(page.entries.iter().all(|entry| entry.value.ends_with(b"[{},{}]}}")), "only full ones");
+        let kind = Kind::new("waiting");
+        let numbers = page.entries.iter().map(|entry| kind.number_of(&entry.key).unwrap());
+        assert!(numbers.eq(1..=300));
     }
 }

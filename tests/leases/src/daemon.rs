@@ -187,7 +187,7 @@ impl Daemon {
     /// The brain as it is now, and the orders that it began with.
     fn brain(&self) -> (Scheduler, Vec<Decision>) {
         let (born, disk) = &self.born;
-        let jobs = disk.jobs.values().map(|job| Record::Job((**job).clone()));
+        let jobs = disk.jobs.values().cloned().map(Record::Job);
         let phones = disk.phones.values().map(|phone| Record::Phone((**phone).clone()));
         let restored = Scheduler::restore(policy(), *born, jobs.chain(phones));
         let Ok((mut brain, orders)) = restored else { unreachable!("what is committed makes a farm") };

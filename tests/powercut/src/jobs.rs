@@ -139,12 +139,17 @@ impl Found {
     /// Looks into a store.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or a job is in two of the records of those that wait or run.
     pub async fn of(store: &SledStore) -> Result<Self, Wrong> {
         let mut found = Self::default();
         let page = store.scan_prefix(b"", None, usize::MAX).await;
         for entry in page.map_err(|error| Wrong::Unusable(error.to_string()))?.entries {
-            found.live.extend(records::JOB.number_of(&entry.key));
+            let batch = records::jobs_in(&entry).map_err(|error| Wrong::Unusable(error.to_string()))?;
+            for number in batch.into_iter().map(|job| job.0).chain(records::JOB.number_of(&entry.key)) {
+                if !found.live.insert(number) {
+                    return Err(Wrong::Job(format!("J{number} has two records")));
+                }
+            }
             found.ended.extend(records::ENDED.number_of(&entry.key));
             found.marked.extend(records::ended_job(&entry.key).map(|(_, job)| job.0));
         }

@@ -162,7 +162,7 @@ impl Daemon {
     ) -> Result<(Self, Vec<Decision>), RestoreError> {
         // What is over is in the archive, and no brain is told of it.
         let live = disk.jobs.values().filter(|job| !matches!(job.state, JobState::Ended { .. }));
-        let jobs = live.map(|job| Record::Job((**job).clone()));
+        let jobs = live.cloned().map(Record::Job);
         let phones = disk.phones.values().map(|phone| Record::Phone((**phone).clone()));
         let owners = disk.owners.values().map(|owner| Record::Owner((**owner).clone()));
         let compares = disk.compares.values().map(|compare| Record::Compare((**compare).clone()));

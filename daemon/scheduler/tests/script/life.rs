@@ -28,7 +28,7 @@ impl World {
 
     /// The daemon dies and comes back with what was recorded.
     pub(crate) fn restart(&mut self) -> Vec<Decision> {
-        let jobs = self.jobs.values().cloned().map(Record::Job);
+        let jobs = self.jobs.values().map(|job| Record::Job(job.clone().into()));
         let phones = self.phones.values().cloned().map(Record::Phone);
         let owners = self.owners.values().cloned().map(Record::Owner);
         let compares = self.compares.values().cloned().map(Record::Compare);
