@@ -26,6 +26,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Exit code when the configuration has mistakes: mend it, a restart alone does not help.
 const BAD_CONFIGURATION: u8 = 78;
 
