@@ -161,9 +161,12 @@ impl Memory {
     pub fn held(&self) -> Option<HeldLease> {
         match &self.state {
             State::Idle => None,
-            State::Running { attempt, lease, .. } => {
-                Some(HeldLease { phone: self.phone.clone(), lease: *lease, attempt: *attempt })
-            }
+            State::Running { attempt, lease, .. } => Some(HeldLease {
+                phone: self.phone.clone(),
+                lease: *lease,
+                attempt: *attempt,
+                withdrawn: None,
+            }),
         }
     }
 

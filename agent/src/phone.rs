@@ -21,7 +21,7 @@ use holdfast_device::{Attachment, Phone};
 use holdfast_wire::id::{AttemptId, BuildHash, EntryId, LeaseNumber, StartId, Udid};
 use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame, StepName};
 use holdfast_wire::phone::{PhoneFacts, PhoneReport, Readiness};
-use holdfast_wire::sync::{AttemptProgress, HeldLease, Order, OutboxItem, Staged, Work};
+use holdfast_wire::sync::{AttemptProgress, HeldLease, Order, OutboxItem, PhoneOrder, Work};
 use holdfast_wire::time::Time;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
@@ -67,12 +67,7 @@ pub enum PhoneMessage<P> {
     /// It is not.
     Detached,
     /// What the daemon wants, and what it wants next.
-    Order {
-        /// Now.
-        order: Order,
-        /// Behind the attempt that it names.
-        next: Option<Staged>,
-    },
+    Order(PhoneOrder),
     /// The daemon has these crash files.
     Confirmed(Vec<Settled>),
     /// Finish what runs, take no more.
@@ -472,7 +467,7 @@ impl<P: Phone> PhoneTask<P> {
                 self.tell_report().await;
                 vec![Event::PhoneLost]
             }
-            Some(PhoneMessage::Order { order, next }) => self.ordered(order, next).await,
+            Some(PhoneMessage::Order(order)) => self.ordered(order).await,
             Some(PhoneMessage::Confirmed(settled)) => self.confirmed(settled).await,
             Some(PhoneMessage::Drain) => {
                 self.draining = true;
@@ -482,14 +477,14 @@ impl<P: Phone> PhoneTask<P> {
         }
     }
 
-    async fn ordered(&mut self, order: Order, next: Option<Staged>) -> Vec<Event> {
+    async fn ordered(&mut self, order: PhoneOrder) -> Vec<Event> {
         let running = self.memory.held().map(|held| held.lease);
-        if let Order::Run { lease, .. } = &order
+        if let Order::Run { lease, .. } = &order.order
             && *lease < self.memory.lease
         {
             tracing::info!(phone = %self.memory.phone, %lease, newest = %self.memory.lease, "an older lease is refused");
         }
-        let event = self.wanted.take(order, next, &mut self.memory.lease, running);
+        let event = self.wanted.take(order, &mut self.memory.lease, running);
         if !self.wanted.is_waiting() {
             self.tell_lease().await;
         }
@@ -528,7 +523,8 @@ impl<P: Phone> PhoneTask<P> {
     }
 
     async fn tell_lease(&self) {
-        self.tell(News::Lease { lease: self.memory.lease, held: self.memory.held() }).await;
+        let held = self.memory.held().map(|held| self.wanted.told_of(held));
+        self.tell(News::Lease { lease: self.memory.lease, held }).await;
     }
 
     async fn tell_report(&self) {

@@ -8,9 +8,7 @@ use std::time::Duration;
 use holdfast_device::{Attachment, Finder, FinderEvent};
 use holdfast_wire::id::{LeaseNumber, Udid};
 use holdfast_wire::phone::PhoneReport;
-use holdfast_wire::sync::{
-    AttemptProgress, HeldLease, IdlePhone, Order, PhoneOrder, Staged, SyncReply, Version,
-};
+use holdfast_wire::sync::{AttemptProgress, HeldLease, IdlePhone, Order, PhoneOrder, SyncReply, Version};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, Id, JoinSet};
 use tokio::time::Instant;
@@ -67,7 +65,7 @@ struct Entry<P> {
     /// An order that is on its way to the task: it is held from now on, so that the daemon is told.
     ordered: Option<HeldLease>,
     /// What the daemon said last: a task that starts anew may not have heard it.
-    said: Option<(Order, Option<Staged>)>,
+    said: Option<PhoneOrder>,
     progress: Option<AttemptProgress>,
 }
 
@@ -213,9 +211,9 @@ impl<F: Finder> Rack<F> {
 
     /// Orders first: phones wait for them, and nobody waits for the rest.
     async fn obey(&mut self, reply: SyncReply) {
-        for PhoneOrder { phone, order, next } in reply.orders {
-            self.ensure(&phone);
-            self.order(&phone, order, next).await;
+        for order in reply.orders {
+            self.ensure(&order.phone);
+            self.order(order).await;
         }
         for refused in reply.refused {
             self.shared.outbox.refuse(refused.id, refused.reason).await;
@@ -234,18 +232,19 @@ impl<F: Finder> Rack<F> {
         }
     }
 
-    async fn order(&mut self, phone: &Udid, order: Order, next: Option<Staged>) {
-        let Some(entry) = self.phones.get_mut(phone) else { return };
-        let begins = match &order {
+    async fn order(&mut self, order: PhoneOrder) {
+        let phone = order.phone.clone();
+        let Some(entry) = self.phones.get_mut(&phone) else { return };
+        let begins = match &order.order {
             Order::Rest { .. } => None,
             Order::Run { lease, work } => Some((*lease, work.attempt)),
             Order::Yield { lease, attempt, .. } => Some((*lease, *attempt)),
         };
         if let Some((lease, attempt)) = begins.filter(|(lease, _)| *lease > entry.lease) {
-            entry.ordered = Some(HeldLease { phone: phone.clone(), lease, attempt });
+            entry.ordered = Some(HeldLease { phone: phone.clone(), lease, attempt, withdrawn: None });
         }
-        entry.said = Some((order.clone(), next.clone()));
-        self.send(phone, PhoneMessage::Order { order, next }).await;
+        entry.said = Some(order.clone());
+        self.send(&phone, PhoneMessage::Order(order)).await;
     }
 
     fn ensure(&mut self, udid: &Udid) {
@@ -291,8 +290,8 @@ impl<F: Finder> Rack<F> {
         {
             self.send(&udid, PhoneMessage::Attached { phone: Arc::new(phone), attachment }).await;
         }
-        if let Some((order, next)) = self.phones.get(&udid).and_then(|entry| entry.said.clone()) {
-            self.order(&udid, order, next).await;
+        if let Some(order) = self.phones.get(&udid).and_then(|entry| entry.said.clone()) {
+            self.order(order).await;
         }
     }
 

@@ -12,7 +12,7 @@ use common::until;
 use holdfast_wire::id::LeaseNumber;
 use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame};
 use holdfast_wire::phone::Readiness;
-use holdfast_wire::sync::{Order, YieldWhen};
+use holdfast_wire::sync::{Order, PhoneOrder, YieldWhen};
 
 /// The build of attempts that run first.
 const BUILD: &str = "an archive";
@@ -91,8 +91,13 @@ async fn what_is_staged_can_be_taken_back_until_it_begins() {
     let farm = Farm::new().await;
     let agent = farm.agent();
     let phone = staged(&farm, BUILD).await;
-    farm.daemon.run("phone-1", 1, "J1.1", 1);
-    hears_again(&farm).await;
+    assert_eq!(farm.daemon.withdrawn("phone-1"), None);
+    let order = farm.daemon.run_order(1, "J1.1", 1);
+    let phone_1 = "phone-1".parse().unwrap();
+    let withdrawn = Some(LeaseNumber(2));
+    farm.daemon.order_whole(PhoneOrder { phone: phone_1, order, next: None, withdrawn });
+    // Only once the phone's own task has heard of it is it said that it will not begin.
+    until("it is said back", || farm.daemon.withdrawn("phone-1")).await;
     phone.go_on();
     assert_eq!(farm.report("J1.1").await.end, AttemptEnd::Passed);
     rests_after(&farm, 1).await;

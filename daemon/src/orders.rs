@@ -66,7 +66,7 @@ impl Obeyed {
             },
             order @ (Order::Rest { .. } | Order::Run { .. }) => order.clone(),
         };
-        PhoneOrder { phone: self.order.phone.clone(), order, next: None }
+        PhoneOrder { phone: self.order.phone.clone(), order, next: None, withdrawn: None }
     }
 }
 
@@ -114,7 +114,7 @@ mod tests {
 
     fn rest(phone: &str, through: u64) -> PhoneOrder {
         let order = Order::Rest { through: LeaseNumber(through) };
-        PhoneOrder { phone: phone.parse().unwrap(), order, next: None }
+        PhoneOrder { phone: phone.parse().unwrap(), order, next: None, withdrawn: None }
     }
 
     fn work() -> Box<Work> {
@@ -169,12 +169,16 @@ mod tests {
             (yields(YieldWhen::AtOnce), Order::Rest { through: lease }),
         ];
         for (order, plain) in table {
-            orders
-                .set(&rack, PhoneOrder { phone: phone.clone(), order: order.clone(), next: staged.clone() });
+            let new = PhoneOrder {
+                phone: phone.clone(),
+                order,
+                next: staged.clone(),
+                withdrawn: Some(LeaseNumber(4)),
+            };
+            orders.set(&rack, new.clone());
             let told = |protocol| orders.follow(&rack).borrow().since(Version(0), protocol);
-            let new = PhoneOrder { phone: phone.clone(), order, next: staged.clone() };
             assert_eq!(told(PROTOCOL_WITH_YIELD), [new]);
-            assert_eq!(told(1), [PhoneOrder { phone: phone.clone(), order: plain, next: None }]);
+            assert_eq!(told(1), [PhoneOrder { phone: phone.clone(), order: plain, next: None, withdrawn: None }]);
         }
     }
 }

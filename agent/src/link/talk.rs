@@ -237,6 +237,7 @@ mod tests {
             phone: phone.parse().unwrap(),
             lease: LeaseNumber(*lease),
             attempt: "J1.1".parse().unwrap(),
+            withdrawn: None,
         });
         let idle = idle
             .iter()

@@ -5,13 +5,15 @@
 
 use holdfast_attempt::Event;
 use holdfast_wire::id::{AttemptId, LeaseNumber};
-use holdfast_wire::sync::{Order, Staged, Work};
+use holdfast_wire::sync::{HeldLease, Order, PhoneOrder, Staged, Work};
 
 /// What is to be done on a phone when nothing runs there.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     pending: Option<(LeaseNumber, Begin)>,
     staged: Option<Staged>,
+    /// Staged attempts up to this lease were taken back.
+    withdrawn: LeaseNumber,
 }
 
 /// How a lease begins.
@@ -37,11 +39,11 @@ impl Wanted {
     /// now. Gives what the order means for the attempt that runs.
     pub(super) fn take(
         &mut self,
-        order: Order,
-        next: Option<Staged>,
+        order: PhoneOrder,
         obeyed: &mut LeaseNumber,
         running: Option<LeaseNumber>,
     ) -> Option<Event> {
+        let PhoneOrder { phone: _, order, next, withdrawn } = order;
         let event = match order {
             Order::Rest { through } => {
                 *obeyed = through.max(*obeyed);
@@ -58,7 +60,8 @@ impl Wanted {
         };
         let newest = self.pending.as_ref().map_or(*obeyed, |(lease, _)| *lease).max(*obeyed);
         // With nothing before it, it waits for an order of its own: only the end of an attempt begins it.
-        self.staged = next.filter(|next| next.lease > newest);
+        self.withdrawn = withdrawn.unwrap_or_default().max(self.withdrawn);
+        self.staged = next.filter(|next| next.lease > newest && next.lease > self.withdrawn);
         event
     }
 
@@ -86,6 +89,12 @@ impl Wanted {
     /// The lease that is to begin now.
     pub(super) fn begin(&mut self) -> Option<(LeaseNumber, Begin)> {
         self.pending.take()
+    }
+
+    /// The lease that is held, with what was taken back behind it: what is said so will not begin.
+    pub(super) fn told_of(&self, held: HeldLease) -> HeldLease {
+        let withdrawn = Some(self.withdrawn).filter(|withdrawn| *withdrawn > held.lease);
+        HeldLease { withdrawn, ..held }
     }
 
     /// What comes behind the attempt that runs.
@@ -146,8 +155,8 @@ mod tests {
         Order::Yield { lease: LeaseNumber(lease), attempt: format!("J{lease}.1").parse().unwrap(), when }
     }
 
-    /// `rest 3`, `run 4`, `yield 4`, `at-once 4`; each may be followed by `next 5`.
-    fn order_of(text: &str) -> (Order, Option<Staged>) {
+    /// `rest 3`, `run 4`, `yield 4`, `at-once 4`; each may be followed by `next 5` and by `without 5`.
+    fn order_of(text: &str) -> PhoneOrder {
         let words: Vec<&str> = text.split_whitespace().collect();
         let number = |place: usize| words.get(place).unwrap().parse::<u64>().unwrap();
         let lease = LeaseNumber(number(1));
@@ -157,9 +166,13 @@ mod tests {
             "yield" => yields(lease.0, YieldWhen::CaseDone),
             _ => yields(lease.0, YieldWhen::AtOnce),
         };
-        let staged =
-            words.get(2).map(|_next| Staged { lease: LeaseNumber(number(3)), work: work(number(3)) });
-        (order, staged)
+        let behind = |word: &str| {
+            let place = words.iter().position(|known| *known == word)?;
+            Some(number(place + 1))
+        };
+        let next = behind("next").map(|lease| Staged { lease: LeaseNumber(lease), work: work(lease) });
+        let withdrawn = behind("without").map(LeaseNumber);
+        PhoneOrder { phone: "A".parse().unwrap(), order, next, withdrawn }
     }
 
     /// A phone's task in words: it begins what is wanted and tells what its attempts are told.
@@ -171,8 +184,8 @@ mod tests {
     }
 
     impl Play {
-        fn order(&mut self, (order, next): (Order, Option<Staged>)) -> Option<Event> {
-            self.wanted.take(order, next, &mut self.obeyed, self.running)
+        fn order(&mut self, order: PhoneOrder) -> Option<Event> {
+            self.wanted.take(order, &mut self.obeyed, self.running)
         }
 
         /// Begins what is to begin, until an attempt runs or nothing is left; gives what was done.
@@ -235,6 +248,10 @@ mod tests {
             ("run 4 next 4, end", "runs 4"),
             ("run 4 next 3, end", "runs 4"),
             ("yield 4 next 5, end", "yields 4, runs 5"),
+            ("run 4 next 5, run 4 without 5, run 4 next 5, end", "runs 4"),
+            ("run 4 next 5, run 4 without 5, run 4 next 6 without 5, end", "runs 4, runs 6"),
+            ("run 4 next 5, end, run 4 without 5, end", "runs 4, runs 5"),
+            ("run 4 next 6 without 5, run 4 next 5, end", "runs 4"),
         ];
         for (orders, expected) in cases {
             let mut play = Play::default();
@@ -260,9 +277,11 @@ mod tests {
 
     fn word() -> impl Strategy<Value = Option<String>> {
         let kinds = proptest::sample::select(vec!["rest", "run", "yield", "at-once"]);
-        let order = (kinds, 1u64..9, proptest::option::of(1u64..9)).prop_map(|(kind, lease, next)| {
+        let order = (kinds, 1u64..9, proptest::option::of(1u64..9), proptest::option::weighted(0.2, 1u64..9));
+        let order = order.prop_map(|(kind, lease, next, without)| {
             let next = next.map_or_else(String::new, |next| format!(" next {next}"));
-            Some(format!("{kind} {lease}{next}"))
+            let without = without.map_or_else(String::new, |without| format!(" without {without}"));
+            Some(format!("{kind} {lease}{next}{without}"))
         });
         prop_oneof![4 => order, 1 => Just(None)]
     }
@@ -280,12 +299,12 @@ mod tests {
                     play.go_on();
                     continue;
                 };
-                let (order, next) = order_of(&word);
+                let order = order_of(&word);
                 let (running, obeyed) = (play.running, play.obeyed);
                 for turn in 0..times {
-                    let event = play.order((order.clone(), next.clone()));
+                    let event = play.order(order.clone());
                     prop_assert!(event.is_none() || running.is_some());
-                    let newest = match &order {
+                    let newest = match &order.order {
                         Order::Rest { through } => *through,
                         Order::Run { lease, .. } | Order::Yield { lease, .. } => *lease,
                     };
@@ -297,6 +316,8 @@ mod tests {
                     }
                     let staged = play.wanted.staged().map(|staged| staged.lease);
                     prop_assert!(staged.is_none_or(|staged| staged > play.obeyed && Some(staged) > running));
+                    // What was said to be taken back does not begin, whatever order comes late.
+                    prop_assert!(staged.is_none_or(|staged| staged > play.wanted.withdrawn));
                     // A repeat changes nothing more than to say the same again.
                     if turn > 0 {
                         prop_assert!(play.go_on().is_empty() || running.is_some());

@@ -30,7 +30,7 @@ pub(crate) struct Heard {
     start: String,
     pub(crate) away: bool,
     version: u64,
-    orders: BTreeMap<Udid, (u64, Order, Option<Staged>)>,
+    orders: BTreeMap<Udid, (u64, PhoneOrder)>,
     /// Every answer says every order again.
     pub(crate) says_all_again: bool,
     pub(crate) blobs: BTreeMap<BlobHash, Vec<u8>>,
@@ -88,7 +88,7 @@ impl Daemon {
             start.clone_into(&mut heard.start);
             heard.phones.clear();
             heard.version = 1;
-            for (version, _, _) in heard.orders.values_mut() {
+            for (version, _) in heard.orders.values_mut() {
                 *version = 1;
             }
         });
@@ -99,9 +99,21 @@ impl Daemon {
     }
 
     pub(crate) fn order_with_next(&self, phone: &str, order: Order, next: Option<Staged>) {
+        self.order_whole(PhoneOrder { phone: phone.parse().unwrap(), order, next, withdrawn: None });
+    }
+
+    /// What a phone is said not to begin behind the lease that it holds.
+    pub(crate) fn withdrawn(&self, phone: &str) -> Option<LeaseNumber> {
+        self.with_quietly(|heard| {
+            heard.held.iter().find(|held| held.phone.as_str() == phone).and_then(|held| held.withdrawn)
+        })
+    }
+
+    /// An order with everything that belongs to it.
+    pub(crate) fn order_whole(&self, order: PhoneOrder) {
         self.with(|heard| {
             heard.version += 1;
-            heard.orders.insert(phone.parse().unwrap(), (heard.version, order, next));
+            heard.orders.insert(order.phone.clone(), (heard.version, order));
         });
     }
 
@@ -215,14 +227,8 @@ fn orders_since(daemon: &Daemon, request: &SyncRequest, since: u64) -> Vec<Phone
     daemon.with_quietly(|heard| {
         let is_known = request.daemon_start.as_ref().is_some_and(|start| start.as_str() == heard.start);
         let since = if is_known { since } else { 0 };
-        let newer = heard.orders.iter().filter(|(_, (version, _, _))| *version > since);
-        newer
-            .map(|(phone, (_, order, next))| PhoneOrder {
-                phone: phone.clone(),
-                order: order.clone(),
-                next: next.clone(),
-            })
-            .collect()
+        let newer = heard.orders.iter().filter(|(_, (version, _))| *version > since);
+        newer.map(|(_, (_, order))| order.clone()).collect()
     })
 }
 

@@ -59,10 +59,12 @@ impl Scheduler {
             phone.claims.insert(0, (before, word));
         }
         // A phone is on one bus only, so the old rack can have nothing running on it.
-        if phone.record.hold.take().is_some() {
-            let order = rest(phone.udid(), &phone.record);
+        let order = rest(phone);
+        if phone.record.hold.take().is_some() || phone.record.next.is_some() {
             self.turn.out.push(Decision::Order { rack: self.racks[before].id.clone(), order });
         }
+        self.fence_next(id);
+        self.forget_next(id);
         if self.phones[id].claims.is_empty() {
             self.claimed.remove(&id);
         }
@@ -114,6 +116,7 @@ impl Scheduler {
     fn move_phone(&mut self, id: PhoneId, before: RackNumber, after: RackNumber) {
         self.racks[before].phones.remove(&id);
         self.racks[before].releasing.remove(&id);
+        self.racks[before].unsure.remove(&id);
         self.racks[after].phones.insert(id);
         // Whoever kept away from it for the sake of its rack may take it now.
         self.turn.recheck = true;

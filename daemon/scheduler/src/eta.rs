@@ -10,6 +10,7 @@ use holdfast_wire::time::Time;
 
 use crate::explain::AHEAD_MAX;
 use crate::kinds::PhoneId;
+use crate::pace::whole;
 use crate::scheduler::Scheduler;
 use crate::waiting::Slot;
 
@@ -31,8 +32,20 @@ const ROOM_MS: f64 = 15_000.0;
 impl Scheduler {
     /// When a waiting job is expected to start; none when nothing that works fits it, or it does not wait.
     pub fn eta(&self, now: Time, id: JobId) -> Option<Eta> {
-        let slot = self.jobs.get(id).filter(|slot| slot.is_waiting)?;
-        self.eta_of(now, slot)
+        let slot = self.jobs.get(id).filter(|slot| slot.is_waiting || slot.is_staged)?;
+        if slot.is_staged { Some(self.eta_of_staged(now, slot)) } else { self.eta_of(now, slot) }
+    }
+
+    /// One that has its phone waits for the attempt there, and for nothing else.
+    fn eta_of_staged(&self, now: Time, slot: &Slot) -> Eta {
+        let wait_ms = self.ends_in(now, slot.seat);
+        Eta {
+            earliest: later(now, wait_ms * EARLIEST),
+            likely: later(now, wait_ms),
+            latest: later(now, wait_ms * LATEST + ROOM_MS),
+            confidence_percent: CONFIDENCE_PERCENT,
+            words: format!("it is next on phone {}", self.phones[slot.seat].udid()),
+        }
     }
 
     pub(crate) fn eta_of(&self, now: Time, slot: &Slot) -> Option<Eta> {
@@ -117,8 +130,15 @@ impl Scheduler {
         start as f64
     }
 
-    /// How long until a phone is free, milliseconds.
+    /// How long until a phone is free, milliseconds: also what is staged on it has to end.
     fn free_in(&self, now: Time, phone: PhoneId) -> f64 {
+        let next = self.staged_job(phone).and_then(|job| self.jobs.get(job));
+        let next_ms = next.map_or(0.0, |slot| self.pace(&slot.record.spec).mean_ms);
+        self.ends_in(now, phone) + next_ms
+    }
+
+    /// How long until the attempt on a phone ends, milliseconds.
+    fn ends_in(&self, now: Time, phone: PhoneId) -> f64 {
         let Some(hold) = self.phones[phone].counting() else { return 0.0 };
         let Some(slot) = self.jobs.get(hold.attempt.job) else { return 0.0 };
         let since = slot.record.attempts.last().map_or(now, |attempt| attempt.leased_at);
@@ -127,12 +147,6 @@ impl Scheduler {
         // One that takes longer than usual is as likely to end soon as to go on.
         (pace.mean_ms - gone).max(pace.spread_ms / 2.0)
     }
-}
-
-/// A positive number of milliseconds without its fraction.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held inside what fits")]
-fn whole(ms: f64) -> u64 {
-    ms.clamp(0.0, 1e15) as u64
 }
 
 fn later(now: Time, ms: f64) -> Time {

@@ -94,6 +94,7 @@ impl Scheduler {
             presence: Presence::Expected,
             phones: std::collections::BTreeSet::new(),
             releasing: std::collections::BTreeSet::new(),
+            unsure: std::collections::BTreeSet::new(),
         });
         self.by_rack.insert(id.clone(), number);
         self.turn.racks.insert(number);
@@ -141,6 +142,7 @@ impl Scheduler {
             .and_then(|slot| self.phones.get(slot.seat).map(|phone| (slot.seat, phone)));
         let seat = seat.filter(|(_, phone)| phone.udid() == udid).map(|(id, _)| id);
         let Some(id) = seat.or_else(|| self.by_udid.get(udid).copied()) else { return };
+        self.has_begun_and_ended(id, attempt, lease);
         let phone = &mut self.phones[id];
         let holds = phone.record.hold.as_ref().filter(|hold| hold.attempt == attempt);
         let phase = holds.filter(|_| lease == phone.record.last_lease).map(|hold| hold.phase);
@@ -151,7 +153,11 @@ impl Scheduler {
                 let held_ms = u64::try_from(held.as_millis()).unwrap_or(u64::MAX);
                 self.phones[id].record.busy_ms = self.phones[id].record.busy_ms.saturating_add(held_ms);
                 self.judge_phone(id, &end);
-                self.free(id);
+                if self.goes_on(id, &end) {
+                    self.begin_next(id);
+                } else {
+                    self.free(id);
+                }
                 self.settle_attempt(attempt, Ended { end, at: self.now, report: Some(report) });
             }
             Some(HoldPhase::Releasing) => {
@@ -184,6 +190,9 @@ impl Scheduler {
                 self.free(phone);
             }
         }
+        if !self.racks[number].unsure.is_empty() {
+            self.hear_of_next(number, held);
+        }
         for IdlePhone { phone, obeyed } in idle {
             self.phone_idle(number, phone, *obeyed);
         }
@@ -194,14 +203,20 @@ impl Scheduler {
     fn phone_idle(&mut self, rack: RackNumber, udid: &Udid, obeyed: LeaseNumber) {
         let Some(id) = self.by_udid.get(udid).copied() else { return };
         let phone = &self.phones[id];
-        let Some(hold) = phone.counting().filter(|_| phone.rack == rack && obeyed >= phone.record.last_lease)
-        else {
+        if phone.rack != rack {
             return;
+        }
+        let Some(hold) = phone.counting().filter(|_| obeyed >= phone.record.last_lease) else {
+            return self.hear_it_rests(id, obeyed);
         };
         let attempt = hold.attempt;
         let reason = "the rack is there, but has neither the attempt nor its report: it was lost".to_owned();
         let end = AttemptEnd::Failed { blame: Blame::Rack, step: StepName::Run, reason };
+        if phone.record.next.as_ref().is_some_and(|next| obeyed >= next.lease) {
+            self.fence_next(id);
+        }
         self.free(id);
+        self.hear_it_rests(id, obeyed);
         self.settle_attempt(attempt, unreported(end, self.now));
     }
 

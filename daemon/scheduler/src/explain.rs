@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_wire::api::{Explanation, Obstacle, PhoneAnswer};
+use holdfast_wire::api::{Explanation, Obstacle, PhoneAnswer, Rule, RuleAnswer};
 use holdfast_wire::id::{JobId, Owner};
 use holdfast_wire::phone::PhoneState;
 use holdfast_wire::requirement::Place as Whereabouts;
@@ -10,6 +10,7 @@ use holdfast_wire::requirement::Place as Whereabouts;
 use crate::fleet::Phone;
 use crate::kinds::{Kind, PhoneId};
 use crate::lanes::Lane;
+use crate::record::NextPhase;
 use crate::scheduler::Scheduler;
 use crate::waiting::Slot;
 
@@ -19,7 +20,13 @@ pub(crate) const AHEAD_MAX: usize = 10_000;
 impl Scheduler {
     /// Why a queued job waits; none when the job is unknown, running or over.
     pub fn explain(&self, id: JobId) -> Option<Explanation> {
-        let slot = self.jobs.get(id).filter(|slot| slot.is_waiting)?;
+        let slot = self.jobs.get(id)?;
+        if slot.is_staged {
+            return Some(self.explain_staged(slot));
+        }
+        if !slot.is_waiting {
+            return None;
+        }
         let ahead = self.ahead(slot, AHEAD_MAX);
         let answers = self.by_udid.values().filter_map(|phone| self.answer(slot, *phone));
         let summary = self.summary(slot, ahead);
@@ -34,8 +41,34 @@ impl Scheduler {
 
     /// The one sentence of [`Self::explain`]. The work is that of looking at kinds of phones, not at phones or jobs.
     pub fn waiting(&self, id: JobId) -> Option<String> {
-        let slot = self.jobs.get(id).filter(|slot| slot.is_waiting)?;
-        Some(self.summary(slot, self.ahead(slot, AHEAD_MAX / 10)))
+        let slot = self.jobs.get(id)?;
+        if slot.is_staged {
+            return Some(self.summary_of_staged(slot));
+        }
+        slot.is_waiting.then(|| self.summary(slot, self.ahead(slot, AHEAD_MAX / 10)))
+    }
+
+    /// Why a job waits that belongs to a phone already: no other phone is asked.
+    fn explain_staged(&self, slot: &Slot) -> Explanation {
+        let summary = self.summary_of_staged(slot);
+        let phone = &self.phones[slot.seat];
+        let behind = phone.counting().map(|hold| hold.attempt);
+        let rule = Rule::Next { phone: phone.udid().clone(), behind };
+        let rules = vec![RuleAnswer { rule, words: summary.clone(), until: None }];
+        Explanation { job: slot.record.id, summary, ahead: 0, rules, phones: Vec::new() }
+    }
+
+    fn summary_of_staged(&self, slot: &Slot) -> String {
+        let phone = &self.phones[slot.seat];
+        let udid = phone.udid();
+        let phase = phone.record.next.as_ref().map(|next| next.phase);
+        match (phone.counting().map(|hold| hold.attempt), phase) {
+            (Some(attempt), Some(NextPhase::Staged)) => format!("next on phone {udid}, behind {attempt}"),
+            (Some(attempt), _) => {
+                format!("it was to be next on phone {udid}, behind {attempt}, and is being taken back")
+            }
+            (None, _) => format!("rack {} has yet to say whether it begins on {udid}", phone.record.rack),
+        }
     }
 
     /// Jobs that are served before this one on phones that would do for both, counted up to a limit.

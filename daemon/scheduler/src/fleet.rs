@@ -10,6 +10,7 @@ use holdfast_wire::time::Time;
 use crate::bits::Bits;
 use crate::claims::Claims;
 use crate::kinds::{FreeKey, KindId, PhoneId, VictimKey};
+use crate::place::Place;
 use crate::policy::Pool;
 use crate::record::{Hold, HoldPhase, PhoneRecord, Quarantined};
 use crate::scheduler::Scheduler;
@@ -43,6 +44,8 @@ pub(crate) struct Phone {
     pub(crate) gathered: Option<JobId>,
     /// The job for which it has been told to give up what it runs.
     pub(crate) summoned: Option<JobId>,
+    /// Where the job stood that is staged on it.
+    pub(crate) staged: Option<Place>,
     /// Attempts of one build in a row.
     pub(crate) batch: u32,
     /// What has to be told of it at the end of the turn.
@@ -97,6 +100,7 @@ impl Phone {
             noted: Noted::default(),
             gathered: None,
             summoned: None,
+            staged: None,
             batch: 0,
             touch: Touch::Nothing,
             is_fresh: false,
@@ -114,6 +118,7 @@ impl Phone {
             facts: Arc::new(facts),
             last_lease: LeaseNumber::default(),
             hold: None,
+            next: None,
             failures_in_a_row: 0,
             quarantine: None,
             taken: None,
@@ -178,6 +183,8 @@ pub(crate) struct Rack {
     pub(crate) phones: BTreeSet<PhoneId>,
     /// Its phones whose attempt was given up and that it has yet to show clean.
     pub(crate) releasing: BTreeSet<PhoneId>,
+    /// Its phones of which it has yet to say what became of an attempt that was staged and taken back.
+    pub(crate) unsure: BTreeSet<PhoneId>,
 }
 
 /// Whether a rack's agent is heard.
@@ -211,7 +218,13 @@ impl Scheduler {
                 PhoneState::Releasing { attempt: *attempt },
                 format!("{attempt} was given up; its rack has yet to show the phone clean"),
             ),
-            (None, readiness) => self.state_at_rest(phone, readiness),
+            (None, readiness) => match &phone.record.next {
+                Some(next) if phone.is_unsure() => (
+                    PhoneState::Releasing { attempt: next.attempt },
+                    format!("its rack has yet to say whether {} has begun", next.attempt),
+                ),
+                Some(_) | None => self.state_at_rest(phone, readiness),
+            },
         }
     }
 
@@ -287,6 +300,7 @@ impl Scheduler {
     /// Whether a phone may be given a lease now.
     pub(crate) fn may_work(&self, phone: &Phone) -> bool {
         phone.record.hold.is_none()
+            && phone.record.next.is_none()
             && phone.readiness == Readiness::Ready
             && phone.record.quarantine.is_none()
             && phone.record.taken.is_none()

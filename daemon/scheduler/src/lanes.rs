@@ -70,6 +70,8 @@ pub(crate) struct Lane {
     pub(crate) shut: Shut,
     /// Jobs in it that do not take every phone of these kinds.
     pub(crate) picky: u32,
+    /// Jobs that were in it and are staged on a phone: they need it as if they waited.
+    staged: u32,
 }
 
 impl Lane {
@@ -218,6 +220,7 @@ impl Lanes {
             lent: Bits::default(),
             shut: Shut::default(),
             picky: 0,
+            staged: 0,
         };
         let reused = if self.empty.len() > EMPTY_LANES_MAX { self.empty.pop_first() } else { None };
         let id = match reused {
@@ -249,13 +252,28 @@ impl Lanes {
     }
 
     pub(crate) fn remove(&mut self, id: LaneId, part: Option<OwnerId>, place: Place) {
-        let parts = &mut self.list[id].parts;
-        parts.remove(part, place);
-        if parts.is_empty() {
+        let lane = &mut self.list[id];
+        lane.parts.remove(part, place);
+        if lane.parts.is_empty() && lane.staged == 0 {
             self.empty.insert(id);
         }
         if place == self.heads[id] {
             self.note(id);
+        }
+    }
+
+    /// The lane is kept for a job that is staged.
+    pub(crate) fn keep(&mut self, id: LaneId) {
+        self.list[id].staged += 1;
+        self.empty.remove(&id);
+    }
+
+    /// The same, no longer.
+    pub(crate) fn let_go(&mut self, id: LaneId) {
+        let lane = &mut self.list[id];
+        lane.staged -= 1;
+        if lane.parts.is_empty() && lane.staged == 0 {
+            self.empty.insert(id);
         }
     }
 

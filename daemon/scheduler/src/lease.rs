@@ -4,29 +4,36 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_wire::id::{AttemptId, JobId, Udid};
+use holdfast_wire::id::{AttemptId, JobId};
 use holdfast_wire::job::{JobState, Member};
 use holdfast_wire::outcome::AttemptEnd;
 use holdfast_wire::sync::{Order, PhoneOrder, Work};
 use holdfast_wire::time::Time;
 
 use crate::decision::Decision;
-use crate::fleet::Touch;
+use crate::fleet::{Phone, Touch};
 use crate::kinds::PhoneId;
-use crate::record::{AttemptRecord, CompareRecord, Ended, Hold, HoldPhase, JobRecord, PhoneRecord, place_of};
+use crate::record::{AttemptRecord, CompareRecord, Ended, Hold, HoldPhase, JobRecord, place_of};
 use crate::scheduler::Scheduler;
 
 impl Scheduler {
     /// Gives phones to a waiting job: one attempt on each, all at once.
     pub(crate) fn grant(&mut self, id: JobId, phones: &[PhoneId]) {
-        let now = self.now;
         self.leave(id);
         // One that was kept for a job of several phones which goes behind this one is kept no longer.
         for phone in phones {
             self.take_from_gang(*phone);
         }
+        let Some(slot) = self.jobs.get(id) else { return };
+        self.charge_begin(slot.owner, phones.len(), slot.usual_ms);
+        self.begin(id, phones);
+    }
+
+    /// Begins an attempt on each phone, by the lease that was set aside for it or else the next.
+    pub(crate) fn begin(&mut self, id: JobId, phones: &[PhoneId]) {
+        let now = self.now;
         let Some(slot) = self.jobs.get_mut(id) else { return };
-        let (owner, share, usual_ms) = (slot.owner, slot.share, slot.usual_ms);
+        let (share, mean_ms) = (slot.share, self.paces.mean_ms(slot));
         let limit = self.policy.attempt_overhead.saturating_add(run_limit(&slot.record));
         let deadline = now.after(limit);
         slot.seat = phones.first().copied().unwrap_or(usize::MAX);
@@ -36,7 +43,8 @@ impl Scheduler {
         for (phone, number) in phones.iter().zip(first..) {
             let seat = &mut self.phones[*phone];
             assert!(seat.record.hold.is_none(), "{} is free", seat.udid());
-            let lease = seat.record.last_lease.next();
+            let next = seat.record.next.take();
+            let lease = next.map_or_else(|| seat.record.last_lease.next(), |next| next.lease);
             seat.record.last_lease = lease;
             let attempt = AttemptId { job: id, number };
             seat.record.hold = Some(Hold { attempt, phase: HoldPhase::Active { deadline } });
@@ -70,8 +78,8 @@ impl Scheduler {
             }
         }
         self.shares.serve(self.ranks[class as usize], share);
-        self.charge_begin(owner, phones.len(), usual_ms);
         for phone in phones {
+            self.watch(*phone, mean_ms);
             // Whoever had this phone summoned and did not get it looks for another.
             self.lose_summons(*phone);
             self.changed(*phone, Touch::Ordered);
@@ -81,6 +89,7 @@ impl Scheduler {
     /// Gives an attempt up while its rack still has the phone: the attempt no longer counts, and the phone is
     /// free once its rack has shown so.
     pub(crate) fn release(&mut self, id: PhoneId) {
+        self.fence_next(id);
         let phone = &mut self.phones[id];
         if let Some(hold) = &mut phone.record.hold {
             hold.phase = HoldPhase::Releasing;
@@ -95,13 +104,14 @@ impl Scheduler {
     /// The phone is free: its rack has shown that nothing of the lease is left.
     pub(crate) fn free(&mut self, id: PhoneId) {
         let now = self.now;
+        self.next_is_alone(id);
         let phone = &mut self.phones[id];
         phone.record.hold = None;
         phone.since = now;
         phone.last_used = now;
         self.racks[phone.rack].releasing.remove(&id);
         if !phone.claims.is_empty() {
-            let (rack, order) = (phone.record.rack.clone(), rest(phone.udid(), &phone.record));
+            let (rack, order) = (phone.record.rack.clone(), rest(phone));
             if self.follow(id) {
                 self.turn.out.push(Decision::Order { rack, order });
             }
@@ -145,34 +155,43 @@ impl Scheduler {
 
     /// What a phone has to do, from what is recorded: the same after a restart as before it.
     pub(crate) fn order(&self, id: PhoneId) -> Decision {
-        let record = &self.phones[id].record;
-        let udid = self.phones[id].udid();
+        let phone = &self.phones[id];
+        let record = &phone.record;
         let job =
             record.hold.as_ref().and_then(|hold| self.jobs.get(hold.attempt.job)).map(|slot| &slot.record);
         let order = match (&record.hold, job) {
             (Some(Hold { attempt, phase: HoldPhase::Active { deadline } }), Some(job)) => {
                 let limit_ms = u64::try_from(deadline.since(self.now).as_millis()).unwrap_or(u64::MAX);
                 let work = Box::new(work(job, *attempt, limit_ms));
-                let order = Order::Run { lease: record.last_lease, work };
-                PhoneOrder { phone: udid.clone(), order, next: None }
+                Some(Order::Run { lease: record.last_lease, work })
             }
             (Some(Hold { attempt, phase: HoldPhase::Yielding { when, .. } }), Some(_)) => {
-                let order = Order::Yield { lease: record.last_lease, attempt: *attempt, when: *when };
-                PhoneOrder { phone: udid.clone(), order, next: None }
+                Some(Order::Yield { lease: record.last_lease, attempt: *attempt, when: *when })
             }
-            (Some(_) | None, _) => rest(udid, record),
+            (Some(_) | None, _) => None,
+        };
+        let order = match order {
+            Some(order) => {
+                let (next, withdrawn) = self.next_of(id);
+                PhoneOrder { phone: phone.udid().clone(), order, next, withdrawn }
+            }
+            // What may have begun behind it goes on for as long as anybody wants it.
+            None if self.staged_job(id).is_some() => {
+                PhoneOrder { order: Order::Rest { through: record.last_lease }, ..rest(phone) }
+            }
+            None => rest(phone),
         };
         Decision::Order { rack: record.rack.clone(), order }
     }
 }
 
 /// How long the cases that are left may run.
-fn run_limit(job: &JobRecord) -> Duration {
+pub(crate) fn run_limit(job: &JobRecord) -> Duration {
     let done = usize::try_from(job.cases_done).unwrap_or(usize::MAX);
     job.spec.cases.iter().skip(done).map(holdfast_wire::case::Case::run_limit).sum()
 }
 
-fn work(job: &Arc<JobRecord>, attempt: AttemptId, limit_ms: u64) -> Work {
+pub(crate) fn work(job: &Arc<JobRecord>, attempt: AttemptId, limit_ms: u64) -> Work {
     let done = usize::try_from(job.cases_done).unwrap_or(usize::MAX);
     let cases = if done == 0 {
         job.spec.cases.clone()
@@ -203,7 +222,9 @@ pub(crate) fn unreported(end: AttemptEnd, at: Time) -> Ended {
     Ended { end, at, report: None }
 }
 
-/// Nothing is to run on the phone.
-pub(crate) fn rest(udid: &Udid, phone: &PhoneRecord) -> PhoneOrder {
-    PhoneOrder { phone: udid.clone(), order: Order::Rest { through: phone.last_lease }, next: None }
+/// Every lease that the phone ever had is over, also one that was only set aside.
+pub(crate) fn rest(phone: &Phone) -> PhoneOrder {
+    let withdrawn = phone.record.next.as_ref().map(|next| next.lease);
+    let through = phone.record.last_lease.max(withdrawn.unwrap_or_default());
+    PhoneOrder { phone: phone.udid().clone(), order: Order::Rest { through }, next: None, withdrawn }
 }

@@ -14,6 +14,7 @@
 //! | `kinds`, `seats`, `fleet`, `claims` | phones, by what they are, and which rack has each |
 //! | `matching`, `compare`, `gang` | which job goes to which phone |
 //! | `preempt` | which phone is taken from lesser work |
+//! | `ahead` | which job a phone goes on with when it is soon to be free |
 //! | `lease` | giving a phone to an attempt, and taking it back |
 //! | `retry` | what follows from the end of an attempt |
 //! | `rules`, `timers` | what time and other rules change |
@@ -29,6 +30,7 @@ pub mod event;
 pub mod policy;
 pub mod record;
 
+mod ahead;
 mod bits;
 mod claims;
 mod compare;

@@ -48,6 +48,7 @@ impl Scheduler {
             for phone in &phones {
                 self.phones[*phone].is_fresh = false;
             }
+            self.note_freed(&phones);
             if std::mem::take(&mut self.turn.recheck)
                 && (self.has_free() || !self.kinds.with_victims.is_empty())
             {
@@ -95,7 +96,7 @@ impl Scheduler {
                     asking.owners.push(owner);
                 }
             }
-            if !self.kinds.with_victims.is_empty() {
+            if !self.kinds.with_victims.is_empty() || !self.ahead.staged.is_empty() {
                 asking.jobs.append(&mut jobs);
                 asking.lanes.extend(lanes);
             }
@@ -168,7 +169,7 @@ impl Scheduler {
 
     /// An owner that was at its limit may have lesser work give way to its first jobs.
     fn summon_for_owner(&mut self, owner: OwnerId) {
-        if self.kinds.with_victims.is_empty() {
+        if self.kinds.with_victims.is_empty() && self.ahead.staged.is_empty() {
             return;
         }
         let first: Vec<JobId> =
@@ -260,7 +261,7 @@ impl Scheduler {
     }
 
     /// The first job of a lane that takes this phone: where it stands, and its place.
-    fn first_taker(&self, lane: LaneId, phone: PhoneId) -> Option<(Place, Place)> {
+    pub(crate) fn first_taker(&self, lane: LaneId, phone: PhoneId) -> Option<(Place, Place)> {
         let lane = &self.lanes.list[lane];
         if lane.key.phones > 1 {
             let takes = |place: &&Place| {
@@ -290,7 +291,7 @@ impl Scheduler {
 
     /// The job itself, or one as urgent that goes better with this phone: of the other build of its comparison, or of
     /// the build that is on the phone already.
-    fn preferred(&self, phone: PhoneId, lane: LaneId, first: Place) -> JobId {
+    pub(crate) fn preferred(&self, phone: PhoneId, lane: LaneId, first: Place) -> JobId {
         let job = first.job();
         let Some(slot) = self.jobs.get(job) else { return job };
         if slot.is_lifted {

@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use holdfast_wire::case::Case;
 use holdfast_wire::id::{CaseName, JobId};
 use holdfast_wire::outcome::{AttemptEnd, Blame};
 
 use crate::scheduler::Scheduler;
+use crate::waiting::Slot;
 
 /// What is remembered, at most: jobs with cases of their own could else fill the memory.
 const REMEMBERED_MAX: usize = 10_000;
@@ -16,7 +18,44 @@ const NEWEST_COUNTS: f64 = 0.25;
 
 /// Durations of attempts that are alike.
 #[derive(Debug, Default)]
-pub(crate) struct Paces(BTreeMap<(CaseName, usize), Pace>);
+pub(crate) struct Paces {
+    ids: BTreeMap<CaseName, Vec<(usize, PaceId)>>,
+    /// None until the first attempt is over.
+    list: Vec<Option<Pace>>,
+}
+
+/// One pace, by number; [`PaceId::MAX`] for those that are not remembered.
+pub(crate) type PaceId = u32;
+
+impl Paces {
+    fn find(&self, cases: &[Case]) -> Option<PaceId> {
+        let known = self.ids.get(&cases.first()?.name)?;
+        known.iter().find(|(count, _)| *count == cases.len()).map(|(_, id)| *id)
+    }
+
+    /// The pace of attempts of these cases: looked up once a job, as names are long.
+    pub(crate) fn id(&mut self, cases: &[Case]) -> PaceId {
+        if let Some(id) = self.find(cases) {
+            return id;
+        }
+        let (Some(first), true) = (cases.first(), self.list.len() < REMEMBERED_MAX) else {
+            return PaceId::MAX;
+        };
+        let id = PaceId::try_from(self.list.len()).unwrap_or(PaceId::MAX);
+        self.list.push(None);
+        self.ids.entry(first.name.clone()).or_default().push((cases.len(), id));
+        id
+    }
+
+    fn get(&self, id: PaceId) -> Option<Pace> {
+        self.list.get(usize::try_from(id).ok()?).copied().flatten()
+    }
+
+    /// How long attempts of a job take on average, milliseconds.
+    pub(crate) fn mean_ms(&self, slot: &Slot) -> u64 {
+        self.get(slot.pace).map_or(slot.usual_ms, |pace| whole(pace.mean_ms))
+    }
+}
 
 /// A duration that moves with what is seen.
 #[derive(Debug, Clone, Copy)]
@@ -42,24 +81,24 @@ impl Scheduler {
             return;
         }
         let Some(slot) = self.jobs.get(id).filter(|slot| slot.record.cases_done == 0) else { return };
-        let cases = &slot.record.spec.cases;
-        let Some(first) = cases.first() else { return };
+        let known = usize::try_from(slot.pace).ok().and_then(|place| self.paces.list.get_mut(place));
+        let Some(known) = known else { return };
         let ms = held.as_secs_f64() * 1_000.0;
-        if let Some(pace) = self.paces.0.get_mut(&(first.name.clone(), cases.len())) {
-            pace.learn(ms);
-        } else if self.paces.0.len() < REMEMBERED_MAX {
-            let pace = Pace { mean_ms: ms, spread_ms: ms / 4.0 };
-            self.paces.0.insert((first.name.clone(), cases.len()), pace);
-        }
+        known.get_or_insert(Pace { mean_ms: ms, spread_ms: ms / 4.0 }).learn(ms);
     }
 
     /// How long an attempt of these cases takes, as far as is known.
     pub(crate) fn pace(&self, spec: &holdfast_wire::job::JobSpec) -> Pace {
-        let learned =
-            spec.cases.first().and_then(|first| self.paces.0.get(&(first.name.clone(), spec.cases.len())));
-        learned.copied().unwrap_or_else(|| {
+        let learned = self.paces.find(&spec.cases).and_then(|id| self.paces.get(id));
+        learned.unwrap_or_else(|| {
             let usual_ms = spec.usual_duration().as_secs_f64() * 1_000.0;
             Pace { mean_ms: usual_ms, spread_ms: usual_ms / 2.0 }
         })
     }
+}
+
+/// A positive number of milliseconds without its fraction.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "held inside what fits")]
+pub(crate) fn whole(ms: f64) -> u64 {
+    ms.clamp(0.0, 1e15) as u64
 }

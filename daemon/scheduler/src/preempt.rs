@@ -13,9 +13,15 @@ use crate::scheduler::Scheduler;
 impl Scheduler {
     /// Asks for a phone for a waiting job, unless one is on its way to it already.
     pub(crate) fn summon(&mut self, job: JobId) {
-        if self.kinds.with_victims.is_empty() {
-            return;
+        if !self.kinds.with_victims.is_empty() {
+            self.summon_victim(job);
         }
+        if !self.ahead.staged.is_empty() {
+            self.outbid(job);
+        }
+    }
+
+    fn summon_victim(&mut self, job: JobId) {
         let Some(slot) = self.jobs.get(job).filter(|slot| slot.is_waiting) else { return };
         if let Some(coming) = slot.summons {
             if self.accepts(slot, coming) {
@@ -56,7 +62,7 @@ impl Scheduler {
 
     /// The same for the jobs of a lane that has been let through, first come first served.
     pub(crate) fn summon_for_lane(&mut self, lane: LaneId) {
-        if self.kinds.with_victims.is_empty() {
+        if self.kinds.with_victims.is_empty() && self.ahead.staged.is_empty() {
             return;
         }
         let parts: Vec<_> = self.lanes.list[lane].parts.iter().map(|part| part.owner).collect();
@@ -109,6 +115,7 @@ impl Scheduler {
     pub(crate) fn tell_to_yield(&mut self, phone: PhoneId, when: YieldWhen) {
         let now = self.now;
         let within = self.policy.yield_within;
+        self.take_back(phone);
         let seat = &mut self.phones[phone];
         let Some(hold) = &mut seat.record.hold else { return };
         let deadline = match hold.phase {
@@ -125,6 +132,7 @@ impl Scheduler {
 
     /// The window of a class has closed: what runs of it ends with the case that runs.
     pub(crate) fn close_window(&mut self, class: holdfast_wire::job::JobClass) {
+        self.take_back_where(|slot| slot.record.spec.class == class);
         let runs = |phone: &PhoneId| {
             let Some(hold) = self.phones[*phone].counting() else { return false };
             matches!(hold.phase, HoldPhase::Active { .. })

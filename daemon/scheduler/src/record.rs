@@ -117,6 +117,8 @@ pub struct PhoneRecord {
     pub last_lease: LeaseNumber,
     /// What holds it.
     pub hold: Option<Hold>,
+    /// What was staged behind that.
+    pub next: Option<Next>,
     /// Failures in a row that blame it.
     pub failures_in_a_row: u32,
     /// Why it is kept from work, and until when.
@@ -155,6 +157,33 @@ pub enum HoldPhase {
     },
     /// It has been given up; the rack has yet to show that the phone is free of it.
     Releasing,
+}
+
+/// An attempt that was staged behind the one that holds a phone. It is no attempt of its job before it has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Next {
+    /// What it is called once it begins.
+    pub attempt: AttemptId,
+    /// Its lease: newer than the last that was given, and never used for another.
+    pub lease: LeaseNumber,
+    /// What is known of it.
+    pub phase: NextPhase,
+}
+
+/// What is known of a staged attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NextPhase {
+    /// Its rack begins it as soon as the attempt before it is over.
+    Staged,
+    /// It is being taken back; it may have begun before its rack heard of that.
+    Withdrawing,
+    /// The attempt before it is over, and its rack has yet to say whether it has begun.
+    Unsure {
+        /// Then it is given up unheard.
+        until: Time,
+    },
+    /// Its rack has said that it will not begin. Only its lease number is used up.
+    Withdrawn,
 }
 
 /// Why a phone is kept from work.

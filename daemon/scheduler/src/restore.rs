@@ -7,14 +7,16 @@ use holdfast_wire::id::{AttemptId, JobId, Udid};
 use holdfast_wire::job::JobState;
 use holdfast_wire::time::Time;
 
+use crate::ahead::Ahead;
 use crate::compare::Compares;
 use crate::decision::Decision;
 use crate::fleet::Phone;
-use crate::kinds::Kinds;
+use crate::kinds::{Kinds, PhoneId};
 use crate::lanes::Lanes;
 use crate::pace::Paces;
+use crate::place::Place;
 use crate::policy::Policy;
-use crate::record::{CompareRecord, Ended, Hold, HoldPhase, JobRecord, PhoneRecord, Record};
+use crate::record::{CompareRecord, Ended, Hold, HoldPhase, JobRecord, Next, NextPhase, PhoneRecord, Record};
 use crate::retry::running;
 use crate::rules::by_class;
 use crate::scheduler::{Scheduler, Turn};
@@ -79,12 +81,16 @@ impl Scheduler {
                 brain.compares.begin(&name, *phone, build);
             }
         }
-        brain.remember_jobs(jobs);
+        let staged = brain.remembered_as_staged();
+        brain.remember_jobs(jobs, &staged);
         brain.check_holds()?;
         for id in 0..brain.phones.len() {
             // What runs on it decides how it may be taken.
             brain.settle(id);
             brain.phones[id].touch = crate::fleet::Touch::Nothing;
+            if brain.phones[id].record.hold.is_some() {
+                brain.look_in(id, 0);
+            }
         }
         // Nobody has been heard yet, so there is nobody to give work to; and readers look at everything anyway.
         brain.turn = Turn::default();
@@ -125,6 +131,7 @@ impl Scheduler {
             tested: BTreeMap::new(),
             paces: Paces::default(),
             ages: BTreeMap::new(),
+            ahead: Ahead::default(),
             timers: Timers::default(),
             turn: Turn::default(),
             next_job: JobId(1),
@@ -143,11 +150,21 @@ impl Scheduler {
         {
             *deadline = (*deadline).max(now.after(self.policy.rack_silent_after));
         }
+        if let Some(Next { phase: NextPhase::Unsure { until }, .. }) = &mut record.next {
+            *until = (*until).max(now.after(self.policy.rack_silent_after));
+        }
         let number = self.rack(&record.rack.clone());
         let id = self.phones.len();
         self.racks[number].phones.insert(id);
         if record.hold.as_ref().is_some_and(|hold| hold.phase == HoldPhase::Releasing) {
             self.racks[number].releasing.insert(id);
+        }
+        if record
+            .next
+            .as_ref()
+            .is_some_and(|next| matches!(next.phase, NextPhase::Withdrawing | NextPhase::Unsure { .. }))
+        {
+            self.racks[number].unsure.insert(id);
         }
         if let Some(until) = record.quarantine.as_ref().and_then(|why| why.until) {
             self.timers.set(until, Timer::Parole(id));
@@ -159,7 +176,17 @@ impl Scheduler {
         self.phones.push(Phone::new(record, number, now));
     }
 
-    fn remember_jobs(&mut self, mut jobs: Vec<Arc<JobRecord>>) {
+    /// Attempts that belong to phones on which they have yet to begin.
+    fn remembered_as_staged(&self) -> BTreeMap<AttemptId, PhoneId> {
+        let phones = self.phones.iter().enumerate();
+        let staged = phones.filter_map(|(id, phone)| {
+            let next = phone.record.next.as_ref()?;
+            (next.phase != NextPhase::Withdrawn).then_some((next.attempt, id))
+        });
+        staged.collect()
+    }
+
+    fn remember_jobs(&mut self, mut jobs: Vec<Arc<JobRecord>>, staged: &BTreeMap<AttemptId, PhoneId>) {
         jobs.sort_unstable_by_key(|job| job.id);
         for job in jobs {
             let (id, is_over) = (job.id, matches!(job.state, JobState::Ended { .. }));
@@ -168,17 +195,38 @@ impl Scheduler {
                 continue;
             }
             let is_waiting = job.state == JobState::Queued;
+            let number = u32::try_from(job.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+            let seat = staged.get(&AttemptId { job: id, number }).filter(|_| is_waiting);
             let slot = self.slot(job);
             let (owner, usual_ms) = (slot.owner, slot.usual_ms);
             let running = running(&slot.record).count();
             self.jobs.insert(id, slot);
-            if is_waiting {
+            if let Some(seat) = seat {
+                self.charge_begin(owner, 1, usual_ms);
+                self.remember_staged(id, *seat);
+            } else if is_waiting {
                 self.wait(id);
             } else {
                 self.charge_begin(owner, running, usual_ms);
             }
         }
         self.note_ages();
+    }
+
+    /// A job belongs to a phone that is to begin it next.
+    fn remember_staged(&mut self, job: JobId, phone: PhoneId) {
+        // It stands where it would if it waited.
+        self.wait(job);
+        let standing = self.jobs.get(job).map_or(Place::LAST, |slot| self.counted(slot));
+        self.leave(job);
+        match self.phones[phone].record.next.as_ref().map(|next| next.phase) {
+            Some(NextPhase::Staged) => self.note_staged(phone, job, standing),
+            Some(_) | None => {
+                if let Some(slot) = self.jobs.get_mut(job) {
+                    (slot.is_staged, slot.seat) = (true, phone);
+                }
+            }
+        }
     }
 
     /// What the attempts of a job tell about phones and paces.

@@ -121,6 +121,12 @@ impl Scheduler {
     /// The job is over: recorded for good, and no longer thought of.
     pub(crate) fn end_job(&mut self, id: JobId, outcome: JobOutcome) {
         self.leave(id);
+        if let Some(slot) = self.jobs.get(id).filter(|slot| slot.is_staged) {
+            let (phone, owner, usual_ms) = (slot.seat, slot.owner, slot.usual_ms);
+            self.take_back(phone);
+            self.ahead.is_one_left = true;
+            self.charge_end(owner, usual_ms, std::time::Duration::ZERO);
+        }
         let Some(mut slot) = self.jobs.remove(id) else { return };
         Arc::make_mut(&mut slot.record).state = JobState::Ended { outcome, at: self.now };
         self.turn.out.push(Decision::SaveJob(slot.record));
@@ -128,7 +134,7 @@ impl Scheduler {
 
     /// Ends the attempt on a phone without its rack's word, if one counts there.
     pub(crate) fn give_up(&mut self, phone: PhoneId, reason: &str) {
-        let Some(hold) = self.phones[phone].counting() else { return };
+        let Some(hold) = self.phones[phone].counting() else { return self.give_next_up(phone) };
         let attempt = hold.attempt;
         let end = AttemptEnd::Failed { blame: Blame::Rack, step: StepName::Run, reason: reason.to_owned() };
         self.release(phone);

@@ -23,8 +23,13 @@ pub(crate) fn by_class(policy: &Policy) -> ([ClassPolicy; JobClass::ALL.len()], 
 impl Scheduler {
     /// Obeys other rules: whatever follows from the old ones is worked out anew. What runs goes on.
     pub(crate) fn obey(&mut self, policy: Policy) {
-        let waiting: Vec<JobId> =
-            self.jobs.iter().filter(|(_, slot)| slot.is_waiting).map(|(id, _)| id).collect();
+        self.take_back_where(|_| true);
+        let waiting: Vec<JobId> = self
+            .jobs
+            .iter()
+            .filter(|(_, slot)| slot.is_waiting || slot.is_staged)
+            .map(|(id, _)| id)
+            .collect();
         // Where a job stands follows from the rules under which it began to wait.
         for id in &waiting {
             self.leave(*id);
@@ -41,7 +46,10 @@ impl Scheduler {
                 if let Some(slot) = self.jobs.get_mut(id) {
                     slot.share = fresh.share;
                 }
-                self.wait(id);
+                // One that is staged waits again when its rack has said so.
+                if self.jobs.get(id).is_some_and(|slot| !slot.is_staged) {
+                    self.wait(id);
+                }
                 self.turn.out.push(crate::Decision::JobMoved(id));
             }
         }

@@ -8,6 +8,7 @@ use holdfast_wire::id::{BuildHash, JobId, Owner, RackId, Udid};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 
+use crate::ahead::Ahead;
 use crate::compare::Compares;
 use crate::decision::Decision;
 use crate::event::Event;
@@ -59,6 +60,8 @@ pub struct Scheduler {
     /// How often each build has been asked for in idle time.
     pub(crate) tested: BTreeMap<BuildHash, u32>,
     pub(crate) paces: Paces,
+    /// Phones that are soon to be free.
+    pub(crate) ahead: Ahead,
     /// Jobs that may be lifted, by class, oldest first.
     pub(crate) ages: BTreeMap<JobClass, VecDeque<(Time, JobId)>>,
     pub(crate) timers: Timers,
@@ -108,6 +111,7 @@ impl Scheduler {
         self.happened(event);
         self.time_passed();
         self.dispatch();
+        self.stage();
         self.tell()
     }
 
@@ -131,7 +135,8 @@ impl Scheduler {
         self.jobs.len()
     }
 
-    /// Every waiting job in the order of service; for tests and reports, as it looks at all of them.
+    /// Every waiting job in the order of service, staged ones left out; for tests and reports, as it looks at all of
+    /// them.
     pub fn queue(&self) -> Vec<JobId> {
         let waiting = self.jobs.iter().filter(|(_, slot)| slot.is_waiting);
         let mut places: Vec<Place> = waiting.map(|(_, slot)| self.counted(slot)).collect();
@@ -191,6 +196,7 @@ impl Scheduler {
                 Timer::Lift(class) => self.lift(class),
                 Timer::Window(class) => self.look_at_window(class),
                 Timer::Midnight => self.begin_day(),
+                Timer::Ahead => self.look_at_ends(),
             }
         }
     }

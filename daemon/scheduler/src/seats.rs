@@ -3,6 +3,7 @@
 
 use std::cmp::Reverse;
 
+use holdfast_wire::job::JobSpec;
 use holdfast_wire::phone::Readiness;
 use holdfast_wire::requirement::Place as Whereabouts;
 use holdfast_wire::sync::YieldWhen;
@@ -10,7 +11,7 @@ use holdfast_wire::time::Time;
 
 use crate::fleet::{Changed, Noted, Phone, Presence, Touch};
 use crate::kinds::{KindId, KindKey, PhoneId, VictimKey};
-use crate::record::HoldPhase;
+use crate::record::{HoldPhase, NextPhase};
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 
@@ -143,12 +144,17 @@ impl Scheduler {
                 noted.yielding = heard && when == YieldWhen::CaseDone && self.is_to_be_had(phone);
                 Some(deadline)
             }
-            Some(HoldPhase::Releasing) | None => None,
+            Some(HoldPhase::Releasing) => None,
+            None => match record.next.as_ref().map(|next| next.phase) {
+                Some(NextPhase::Unsure { until }) => Some(until),
+                Some(NextPhase::Staged | NextPhase::Withdrawing | NextPhase::Withdrawn) | None => None,
+            },
         };
         noted.working = heard
             && in_pool
             && (noted.busy
-                || (record.hold.is_some() && phone.readiness != Readiness::Offline)
+                || ((record.hold.is_some() || record.next.is_some())
+                    && phone.readiness != Readiness::Offline)
                 || self.may_work(phone));
         self.set_deadline(id, deadline);
         noted
@@ -169,11 +175,15 @@ impl Scheduler {
         }
         let since = job.attempts.last().map_or(0, |attempt| attempt.leased_at.as_unix_ms());
         let key = (Reverse(self.ranks[job.spec.class as usize]), job.yielded, Reverse(since), id);
-        let pool = self.pool(phone.pool);
-        let is_lent = job.spec.requirements.pool.is_none()
-            && pool.is_some_and(|pool| !pool.serves.contains(&job.spec.class));
+        let is_lent = self.is_lent_to(phone, &job.spec);
         let gives_way = self.rule(job.spec.class).preemptible;
         (gives_way.then_some(key), is_lent.then_some(key))
+    }
+
+    /// Whether a phone is of a pool that does not serve such a job.
+    pub(crate) fn is_lent_to(&self, phone: &Phone, spec: &JobSpec) -> bool {
+        let pool = self.pool(phone.pool);
+        spec.requirements.pool.is_none() && pool.is_some_and(|pool| !pool.serves.contains(&spec.class))
     }
 
     fn set_deadline(&mut self, id: PhoneId, deadline: Option<Time>) {

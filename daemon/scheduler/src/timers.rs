@@ -30,6 +30,8 @@ pub(crate) enum Timer {
     Window(JobClass),
     /// A new day begins for quotas.
     Midnight,
+    /// Some phones are soon to be free.
+    Ahead,
 }
 
 /// What happens next.

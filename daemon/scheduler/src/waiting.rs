@@ -12,6 +12,7 @@ use holdfast_wire::time::Time;
 use crate::decision::Decision;
 use crate::kinds::{KindId, KindKey};
 use crate::lanes::{Fit, Lane, LaneId, LaneKey, Shut};
+use crate::pace::PaceId;
 use crate::place::Place;
 use crate::record::JobRecord;
 use crate::scheduler::Scheduler;
@@ -37,9 +38,13 @@ pub(crate) struct Slot {
     pub(crate) usual_ms: u64,
     /// The phone that is being taken from other work for it.
     pub(crate) summons: Option<usize>,
-    /// The phone of its attempt, of the first when there are several.
+    /// The phone of its attempt, of the first when there are several; the one that it is staged on.
     pub(crate) seat: usize,
+    /// How long attempts of its cases take.
+    pub(crate) pace: PaceId,
     pub(crate) is_waiting: bool,
+    /// It belongs to a phone that is to begin it next.
+    pub(crate) is_staged: bool,
     pub(crate) is_lifted: bool,
     /// It does not take every phone of the kinds that fit its lane.
     pub(crate) is_picky: bool,
@@ -56,6 +61,7 @@ impl Scheduler {
         let longest = &mut self.shares.list[owner].longest_ms;
         *longest = usual_ms.max(*longest);
         let rank = self.ranks[spec.class as usize];
+        let pace = self.paces.id(&spec.cases);
         let share = if spec.class == JobClass::Idle {
             // Least tested first: what is queued already will have been tested by the time this one's turn comes.
             let tested = self.tested.entry(spec.build.hash).or_insert(0);
@@ -72,17 +78,19 @@ impl Scheduler {
             usual_ms,
             summons: None,
             seat: usize::MAX,
+            pace,
             is_waiting: false,
+            is_staged: false,
             is_lifted: false,
             is_picky: false,
             is_touched: false,
         }
     }
 
-    /// The place of a job in the order of service; none unless it waits. That its owner may be beyond its quota is not
-    /// in it.
+    /// The place of a job in the order of service; none unless it waits or is staged. That its owner may be beyond its
+    /// quota is not in it.
     pub fn place(&self, id: JobId) -> Option<Place> {
-        self.jobs.get(id).filter(|slot| slot.is_waiting).map(|slot| self.own_place(slot))
+        self.jobs.get(id).filter(|slot| slot.is_waiting || slot.is_staged).map(|slot| self.own_place(slot))
     }
 
     /// Where a waiting job stands now; none when its lane is shut or its owner may not begin any.

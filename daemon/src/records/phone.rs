@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use holdfast_scheduler::PhoneRecord;
-use holdfast_scheduler::record::{Hold, HoldPhase, Quarantined, Taken};
+use holdfast_scheduler::record::{Hold, HoldPhase, Next, NextPhase, Quarantined, Taken};
 use holdfast_store::codec::{Record, encode};
 use holdfast_store::{Entry, Op, StoreError};
 use holdfast_wire::id::{AttemptId, BuildHash, LeaseNumber, Owner, RackId, Udid};
@@ -39,6 +39,8 @@ struct Held {
     last_lease: LeaseNumber,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hold: Option<StoredHold>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next: Option<StoredNext>,
     #[serde(default, skip_serializing_if = "is_zero")]
     failures_in_a_row: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,6 +57,23 @@ struct StoredHold {
     /// How soon it has to give the phone up; none when it has not been told to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     yields: Option<YieldWhen>,
+}
+
+/// What was staged behind that.
+#[derive(Serialize, Deserialize)]
+struct StoredNext {
+    attempt: AttemptId,
+    lease: LeaseNumber,
+    phase: StoredPhase,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StoredPhase {
+    Staged,
+    Withdrawing,
+    Unsure { until: Time },
+    Withdrawn,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +130,7 @@ pub fn put_held(phone: &PhoneRecord) -> Result<Op, StoreError> {
     let held = Held {
         last_lease: phone.last_lease,
         hold: phone.hold.as_ref().map(stored_hold),
+        next: phone.next.as_ref().map(stored_next),
         failures_in_a_row: phone.failures_in_a_row,
         last_build: phone.last_build,
         busy_ms: phone.busy_ms,
@@ -135,6 +155,26 @@ fn stored_hold(hold: &Hold) -> StoredHold {
     StoredHold { attempt: hold.attempt, deadline, yields }
 }
 
+fn stored_next(next: &Next) -> StoredNext {
+    let phase = match next.phase {
+        NextPhase::Staged => StoredPhase::Staged,
+        NextPhase::Withdrawing => StoredPhase::Withdrawing,
+        NextPhase::Unsure { until } => StoredPhase::Unsure { until },
+        NextPhase::Withdrawn => StoredPhase::Withdrawn,
+    };
+    StoredNext { attempt: next.attempt, lease: next.lease, phase }
+}
+
+fn read_next(next: StoredNext) -> Next {
+    let phase = match next.phase {
+        StoredPhase::Staged => NextPhase::Staged,
+        StoredPhase::Withdrawing => NextPhase::Withdrawing,
+        StoredPhase::Unsure { until } => NextPhase::Unsure { until },
+        StoredPhase::Withdrawn => NextPhase::Withdrawn,
+    };
+    Next { attempt: next.attempt, lease: next.lease, phase }
+}
+
 /// What of a phone's facts is worth keeping. The lists of apps and crash files may be longer than a record, and the
 /// rack tells them anew as soon as it speaks.
 fn lasting(facts: &PhoneFacts) -> PhoneFacts {
@@ -154,6 +194,7 @@ pub fn read_phone(entry: &Entry, held: Option<&Entry>) -> Result<PhoneRecord, St
         (1, None) => Held {
             last_lease: known.last_lease.ok_or_else(|| bad(&entry.key, "it names no lease"))?,
             hold: known.hold,
+            next: None,
             failures_in_a_row: known.failures_in_a_row.unwrap_or(0),
             last_build: None,
             busy_ms: 0,
@@ -175,6 +216,7 @@ pub fn read_phone(entry: &Entry, held: Option<&Entry>) -> Result<PhoneRecord, St
         facts: Arc::new(known.facts),
         last_lease: held.last_lease,
         hold,
+        next: held.next.map(read_next),
         failures_in_a_row: held.failures_in_a_row,
         quarantine,
         taken: known.taken.map(|taken| Taken {

@@ -327,7 +327,7 @@ impl Agent {
         let Some(Order::Run { lease, work }) = self.orders.get(&phone).cloned() else {
             panic!("{udid} has nothing to run: {:?}", self.orders)
         };
-        self.held.push(HeldLease { phone, lease, attempt: work.attempt });
+        self.held.push(HeldLease { phone, lease, attempt: work.attempt, withdrawn: None });
         (lease, *work)
     }
 }

@@ -87,6 +87,9 @@ pub struct HeldLease {
     pub lease: LeaseNumber,
     /// The attempt.
     pub attempt: AttemptId,
+    /// Staged attempts up to this lease have been taken back while this one runs: they did not begin, and never will.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<LeaseNumber>,
 }
 
 /// A phone on which nothing runs and of which nothing is left to report.
@@ -180,12 +183,18 @@ pub struct PhoneOrder {
     /// What to do.
     pub order: Order,
     /// What comes next, when the daemon knows already: begun as soon as the attempt that runs now is over and its
-    /// report is on the rack's disk, without asking. It is taken back by an order without it.
+    /// report is on the rack's disk, without asking; but not when that attempt's end blames phone, rack or farm. It is
+    /// taken back by an order without it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<Staged>,
+    /// Staged attempts up to this lease are taken back. The agent says so of the lease that it holds
+    /// ([`HeldLease::withdrawn`]); one that had begun already goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<LeaseNumber>,
 }
 
-/// An attempt that is to be begun when the one before it is over. Its lease is the next after that one's.
+/// An attempt that is to be begun when the one before it is over. Its lease is newer than that one's, and than any that
+/// was staged before and taken back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Staged {

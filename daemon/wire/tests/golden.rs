@@ -137,6 +137,7 @@ fn request() -> SyncRequest {
             phone: UDID.parse().unwrap(),
             lease: LeaseNumber(9),
             attempt: "J17.2".parse().unwrap(),
+            withdrawn: Some(LeaseNumber(10)),
         }],
         idle: vec![IdlePhone { phone: "00008110-0015609F7C746C69".parse().unwrap(), obeyed: LeaseNumber(4) }],
         entries: vec![
@@ -171,7 +172,7 @@ fn reply() -> SyncReply {
         limit_ms: 900_000,
         with: vec![],
     };
-    let order = |phone: &str, order| PhoneOrder { phone: phone.parse().unwrap(), order, next: None };
+    let order = |phone: &str, order| PhoneOrder { phone: phone.parse().unwrap(), order, next: None, withdrawn: None };
     let staged = Staged {
         lease: LeaseNumber(11),
         work: Box::new(Work { attempt: "J19.1".parse().unwrap(), ..work.clone() }),
@@ -183,7 +184,8 @@ fn reply() -> SyncReply {
         orders: vec![
             PhoneOrder {
                 next: Some(staged),
-                ..order(UDID, Order::Run { lease: LeaseNumber(10), work: Box::new(work) })
+                withdrawn: Some(LeaseNumber(10)),
+                ..order(UDID, Order::Run { lease: LeaseNumber(9), work: Box::new(work) })
             },
             order(
                 "00008110-00112233445566EE",

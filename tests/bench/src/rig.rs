@@ -164,7 +164,7 @@ impl Rig {
         for number in phones {
             let phone = self.reports[number].facts.udid.clone();
             match self.held[number] {
-                Some(Held { lease, attempt }) => held.push(HeldLease { phone, lease, attempt }),
+                Some(Held { lease, attempt }) => held.push(HeldLease { phone, lease, attempt, withdrawn: None }),
                 None => idle.push(IdlePhone { phone, obeyed: self.obeyed[number] }),
             }
         }

@@ -43,6 +43,8 @@ pub struct Seat {
     pub pending: Option<(LeaseNumber, Next)>,
     /// What comes behind what runs.
     pub staged: Option<Staged>,
+    /// Staged attempts up to this lease were taken back.
+    pub withdrawn: Option<LeaseNumber>,
     /// On disk: the last lease, and the attempt that ran under it.
     pub disk: (LeaseNumber, Option<AttemptId>),
 }
@@ -105,7 +107,7 @@ impl Agent {
                 (None, Some(running)) => (running.lease, running.attempt),
                 (None, None) => return None,
             };
-            Some((*phone, lease, attempt))
+            Some((*phone, lease, attempt, seat.withdrawn.filter(|withdrawn| *withdrawn > lease)))
         });
         let idle = self.seats.iter().filter(|(phone, seat)| rests(phone, seat));
         Request {
@@ -124,9 +126,9 @@ impl Agent {
         if answer.start != self.start || answer.number != self.asked {
             return;
         }
-        for PhoneOrder { phone, order, next } in answer.orders {
-            let Some(number) = (0..2).find(|number| udid(*number) == phone) else { continue };
-            self.seats.entry(number).or_default().order(order, next, broken);
+        for order in answer.orders {
+            let Some(number) = (0..2).find(|number| udid(*number) == order.phone) else { continue };
+            self.seats.entry(number).or_default().order(order, broken);
         }
         self.outbox.retain(|entry| !answer.confirmed.contains(&entry.number));
     }
@@ -214,14 +216,15 @@ impl Agent {
 }
 
 impl Seat {
-    fn order(&mut self, order: Order, next: Option<Staged>, broken: Broken) {
+    fn order(&mut self, order: PhoneOrder, broken: Broken) {
         let running = self.running.as_ref().map(|running| running.lease);
         let mut wanted = self.wanted();
         let mut obeyed = self.lease;
+        self.withdrawn = order.withdrawn.max(self.withdrawn);
         if broken == Broken::LeasesNotCompared {
             obeyed = LeaseNumber::default();
         }
-        let event = wanted.take(order, next, &mut obeyed, running);
+        let event = wanted.take(order, &mut obeyed, running);
         self.lease = obeyed.max(self.lease);
         self.keep(wanted);
         if let Some(running) = &mut self.running
@@ -253,7 +256,9 @@ impl Seat {
             }
             None => Order::Rest { through: nothing },
         };
-        let _event = wanted.take(order, self.staged.clone(), &mut nothing, None);
+        let (next, withdrawn) = (self.staged.clone(), self.withdrawn);
+        let order = PhoneOrder { phone: udid(0), order, next, withdrawn };
+        let _event = wanted.take(order, &mut nothing, None);
         wanted
     }
 

@@ -109,10 +109,11 @@ impl Daemon {
                 report: BlobHash::new([entry.attempt.number as u8; 32]),
             });
         }
-        let held = request.held.iter().map(|(phone, lease, attempt)| HeldLease {
+        let held = request.held.iter().map(|(phone, lease, attempt, withdrawn)| HeldLease {
             phone: udid(*phone),
             lease: *lease,
             attempt: *attempt,
+            withdrawn: *withdrawn,
         });
         let idle =
             request.idle.iter().map(|(phone, obeyed)| IdlePhone { phone: udid(*phone), obeyed: *obeyed });

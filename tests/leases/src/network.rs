@@ -30,8 +30,8 @@ pub struct Request {
     pub number: u32,
     /// Phones that it knows, and whether each is there.
     pub phones: Vec<(usize, bool)>,
-    /// What it holds.
-    pub held: Vec<(usize, LeaseNumber, AttemptId)>,
+    /// What it holds, and what it will not begin behind that.
+    pub held: Vec<(usize, LeaseNumber, AttemptId, Option<LeaseNumber>)>,
     /// Phones on which nothing runs and of which nothing is left to report, with the last lease that each obeyed.
     pub idle: Vec<(usize, LeaseNumber)>,
     /// What waits in its outbox.

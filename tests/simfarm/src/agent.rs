@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use holdfast_wire::id::{RackId, Udid};
-use holdfast_wire::sync::{HeldLease, IdlePhone, Order, PhoneOrder, SyncReply, SyncRequest, Version};
+use holdfast_wire::sync::{HeldLease, IdlePhone, Order, SyncReply, SyncRequest, Version};
 
 use crate::agenda::{Around, Happening, Inside};
 use crate::daemon::Connection;
@@ -286,10 +286,11 @@ impl Agent {
 
     /// Orders first, then what is confirmed.
     fn obey(&mut self, reply: SyncReply, around: &mut Around) {
-        for PhoneOrder { phone, order, next } in reply.orders {
-            let Some(number) = around.phones.iter().position(|known| known.udid() == phone) else { continue };
+        for order in reply.orders {
+            let known = around.phones.iter().position(|known| known.udid() == order.phone);
+            let Some(number) = known else { continue };
             let udid = self.ensure(number, around);
-            let begins = match &order {
+            let begins = match &order.order {
                 Order::Rest { .. } => None,
                 Order::Run { lease, work } => Some((*lease, work.attempt)),
                 Order::Yield { lease, attempt, .. } => Some((*lease, *attempt)),
@@ -297,9 +298,9 @@ impl Agent {
             if let Some(seat) = self.seats.get_mut(&udid)
                 && let Some((lease, attempt)) = begins.filter(|(lease, _)| *lease > seat.lease)
             {
-                seat.ordered = Some(HeldLease { phone: udid.clone(), lease, attempt });
+                seat.ordered = Some(HeldLease { phone: udid.clone(), lease, attempt, withdrawn: None });
             }
-            self.post(&udid, Message::Order(order, next), around);
+            self.post(&udid, Message::Order(order), around);
         }
         if reply.confirmed.is_empty() {
             return;

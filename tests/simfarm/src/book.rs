@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use holdfast_scheduler::record::{HoldPhase, JobRecord, OwnerRecord, PhoneRecord};
+use holdfast_scheduler::record::{HoldPhase, JobRecord, NextPhase, OwnerRecord, PhoneRecord};
 use holdfast_scheduler::{Decision, Event, Place, Policy, Scheduler};
-use holdfast_wire::id::{BlobHash, CompareName, JobId, Owner, RackId, Udid};
+use holdfast_wire::id::{AttemptId, BlobHash, CompareName, JobId, LeaseNumber, Owner, RackId, Udid};
 use holdfast_wire::job::JobState;
 use holdfast_wire::phone::Readiness;
 use holdfast_wire::requirement::Term;
@@ -31,8 +31,10 @@ pub struct Book {
     pub policy: Policy,
     /// Submissions that were answered.
     pub promised: BTreeMap<BlobHash, JobId>,
-    /// Leases that were ordered, by phone: each is obeyed at most once.
-    pub leases: BTreeMap<Udid, u64>,
+    /// For which attempt each lease number of each phone was set aside or given.
+    leases: BTreeMap<(Udid, LeaseNumber), AttemptId>,
+    /// Jobs that belong to a phone which is to begin them next, or whose rack has yet to say that it will not.
+    pub staged: BTreeMap<JobId, Udid>,
     /// The phone of each comparison: where the last job of it began.
     pub homes: BTreeMap<CompareName, Udid>,
     /// What racks said last of phones, in this life of the daemon: whether they have them.
@@ -67,16 +69,39 @@ pub struct Changes {
     pub begun: Vec<(CompareName, Udid)>,
     /// Whether anything was decided at all.
     pub decided: bool,
+    /// A lease number that is for two attempts, in words.
+    pub twice: Option<String>,
 }
 
 impl Changes {
-    /// Jobs that were given phones: the job, and the phones.
+    /// Jobs that were given phones: the job, and the phones. What was staged and may have begun, for all that is known,
+    /// is over when it is recorded, and not given.
     pub fn grants(&self) -> impl Iterator<Item = (&Arc<JobRecord>, Vec<&Udid>)> {
         self.jobs.iter().filter_map(|(before, after)| {
             let known = before.as_ref().map_or(0, |job| job.attempts.len());
-            let phones: Vec<&Udid> =
-                after.attempts.iter().skip(known).map(|attempt| &attempt.phone).collect();
+            let new = after.attempts.iter().skip(known).filter(|attempt| attempt.ended.is_none());
+            let phones: Vec<&Udid> = new.map(|attempt| &attempt.phone).collect();
             (!phones.is_empty()).then_some((after, phones))
+        })
+    }
+
+    /// The same without jobs that were staged before: their phone had been chosen then.
+    pub fn choices(&self) -> impl Iterator<Item = (&Arc<JobRecord>, Vec<&Udid>)> {
+        self.grants().filter(|(job, _)| {
+            let before = self.phones.iter().filter_map(|(before, _)| before.as_ref()?.next.as_ref());
+            let mut staged = before.filter(|next| next.attempt.job == job.id);
+            staged.all(|next| next.phase == NextPhase::Withdrawn)
+        })
+    }
+
+    /// Jobs that were staged: the phone, and the job.
+    pub fn stagings(&self) -> impl Iterator<Item = (&Udid, JobId)> {
+        self.phones.iter().filter_map(|(before, after)| {
+            let next = after.next.as_ref().filter(|next| next.phase == NextPhase::Staged)?;
+            let known = before.as_ref().and_then(|before| before.next.as_ref());
+            known
+                .is_none_or(|known| known.lease != next.lease)
+                .then_some((&after.facts.udid, next.attempt.job))
         })
     }
 }
@@ -93,6 +118,7 @@ impl Book {
             policy,
             promised: BTreeMap::new(),
             leases: BTreeMap::new(),
+            staged: BTreeMap::new(),
             homes: BTreeMap::new(),
             said: BTreeMap::new(),
             picture: Picture::default(),
@@ -115,6 +141,10 @@ impl Book {
             self.sort(job);
         }
         self.last = Changes::default();
+        self.leases.clear();
+        let phones: Vec<_> = self.phones.values().cloned().collect();
+        phones.iter().for_each(|phone| self.note_leases(phone));
+        self.note_staged();
         self.picture = Picture::default();
         self.look(brain);
     }
@@ -178,12 +208,37 @@ impl Book {
                 Decision::KeepLateReport { .. } | Decision::Order { .. } | Decision::WakeAt(_) => {}
             }
         }
+        self.note_staged();
+    }
+
+    fn note_staged(&mut self) {
+        let staged = self.phones.values().filter_map(|phone| {
+            let next = phone.next.as_ref().filter(|next| next.phase != NextPhase::Withdrawn)?;
+            let job = self.jobs.get(&next.attempt.job)?;
+            let number = u32::try_from(job.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+            let is_its = job.state == JobState::Queued && next.attempt.number == number;
+            is_its.then(|| (job.id, phone.facts.udid.clone()))
+        });
+        self.staged = staged.collect();
+    }
+
+    fn note_leases(&mut self, phone: &PhoneRecord) {
+        let held = phone.hold.as_ref().map(|hold| (phone.last_lease, hold.attempt));
+        let next = phone.next.as_ref().map(|next| (next.lease, next.attempt));
+        for (lease, attempt) in held.into_iter().chain(next) {
+            let before = self.leases.insert((phone.facts.udid.clone(), lease), attempt);
+            if let Some(before) = before.filter(|before| *before != attempt) {
+                self.last.twice =
+                    Some(format!("{lease} of {} is for {before} and {attempt}", phone.facts.udid));
+            }
+        }
     }
 
     fn take_job(&mut self, job: &Arc<JobRecord>, brain: &Scheduler) {
         let before = self.jobs.insert(job.id, job.clone());
         let known = before.as_ref().map_or(0, |job| job.attempts.len());
-        if let (Some(name), Some(first)) = (&job.spec.compare, job.attempts.get(known)) {
+        let begun = job.attempts.iter().skip(known).find(|attempt| attempt.ended.is_none());
+        if let (Some(name), Some(first)) = (&job.spec.compare, begun) {
             self.last.begun.push((name.clone(), first.phone.clone()));
         }
         self.last.jobs.push((before, job.clone()));
@@ -200,6 +255,7 @@ impl Book {
 
     fn take_phone(&mut self, phone: &Arc<PhoneRecord>, brain: &Scheduler) {
         let udid = phone.facts.udid.clone();
+        self.note_leases(phone);
         let before = self.phones.insert(udid.clone(), phone.clone());
         let yields = |phone: &PhoneRecord| match phone.hold.as_ref().map(|hold| hold.phase) {
             Some(HoldPhase::Yielding { when, .. }) => Some(when),
@@ -225,6 +281,12 @@ impl Book {
             let open = job.attempts.iter().filter(|attempt| attempt.ended.is_none()).count() as u64;
             count += u32::try_from(open).unwrap_or(u32::MAX);
             expected_ms += open * usual_ms(job);
+        }
+        // What is staged counts as if it ran.
+        let staged = self.staged.keys().filter_map(|id| self.jobs.get(id));
+        for job in staged.filter(|job| job.spec.owner.as_ref() == owner) {
+            count += 1;
+            expected_ms += usual_ms(job);
         }
         (count, expected_ms)
     }

@@ -88,6 +88,7 @@ fn trace(arguments: &Arguments) -> ExitCode {
 
 fn simulate(arguments: &Arguments) -> ExitCode {
     let (next, events, jobs) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (staged, went_on) = (AtomicU64::new(0), AtomicU64::new(0));
     let (stop, failed) = (AtomicBool::new(false), AtomicU64::new(0));
     let output = Mutex::new(());
     let began = Instant::now();
@@ -102,6 +103,8 @@ fn simulate(arguments: &Arguments) -> ExitCode {
                 Ok(figures) => {
                     events.fetch_add(figures.events, Ordering::Relaxed);
                     jobs.fetch_add(figures.jobs as u64, Ordering::Relaxed);
+                    staged.fetch_add(figures.staged, Ordering::Relaxed);
+                    went_on.fetch_add(figures.went_on, Ordering::Relaxed);
                 }
                 Err(broken) => {
                     let _guard = output.lock();
@@ -124,8 +127,10 @@ fn simulate(arguments: &Arguments) -> ExitCode {
     let seconds = began.elapsed().as_secs_f64();
     let run = next.load(Ordering::Relaxed).min(arguments.seeds);
     println!(
-        "{run} seeds, {} jobs, {} events in {seconds:.1} s: {:.1} seeds a second; {} broke a law",
+        "{run} seeds, {} jobs, {} times staged ahead, {} of them begun so, {} events in {seconds:.1} s: {:.1} seeds a second; {} broke a law",
         jobs.load(Ordering::Relaxed),
+        staged.load(Ordering::Relaxed),
+        went_on.load(Ordering::Relaxed),
         events.load(Ordering::Relaxed),
         run as f64 / seconds,
         failed.load(Ordering::Relaxed)

@@ -13,7 +13,7 @@ use holdfast_wire::crash::{CrashFile, CrashOrigin};
 use holdfast_wire::id::{AttemptId, BuildHash, CrashId, LeaseNumber, Udid};
 use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame, StepName};
 use holdfast_wire::phone::{PhoneFacts, PhoneReport, Readiness};
-use holdfast_wire::sync::{HeldLease, Order, OutboxItem, Staged, Version, Work};
+use holdfast_wire::sync::{HeldLease, OutboxItem, PhoneOrder, Version, Work};
 use holdfast_wire::time::Time;
 
 use crate::agenda::{Around, Happening, Inside};
@@ -55,7 +55,7 @@ pub enum Message {
     /// It is not.
     Detached,
     /// What the daemon wants, and what it wants next.
-    Order(Order, Option<Staged>),
+    Order(PhoneOrder),
     /// The daemon has these crash files.
     Confirmed(Vec<Settled>),
 }
@@ -150,7 +150,7 @@ impl Memory {
 
     fn held(&self) -> Option<HeldLease> {
         let (attempt, lease, _) = self.running?;
-        Some(HeldLease { phone: self.udid(), lease, attempt })
+        Some(HeldLease { phone: self.udid(), lease, attempt, withdrawn: None })
     }
 
     fn taken(&self) -> Vec<Taken> {
@@ -613,9 +613,9 @@ impl Seat {
                 self.tell_report(bench);
                 vec![Event::PhoneLost]
             }
-            Message::Order(order, next) => {
+            Message::Order(order) => {
                 let running = self.memory.held().map(|held| held.lease);
-                let event = self.wanted.take(order, next, &mut self.memory.lease, running);
+                let event = self.wanted.take(order, &mut self.memory.lease, running);
                 if !self.wanted.is_waiting() {
                     self.tell_lease();
                 }
@@ -650,7 +650,7 @@ impl Seat {
 
     fn tell_lease(&mut self) {
         self.lease = self.lease.max(self.memory.lease);
-        self.held = self.memory.held();
+        self.held = self.memory.held().map(|held| self.wanted.told_of(held));
         let obeyed = self.lease;
         self.ordered.take_if(|ordered| ordered.lease <= obeyed);
     }
@@ -674,6 +674,17 @@ impl Seat {
 /// attempts under one.
 fn obeys(lease: LeaseNumber, attempt: AttemptId, phone: usize, around: &mut Around) {
     let (served, by) = around.phones[phone].served;
+    let elsewhere = around
+        .phones
+        .iter()
+        .find(|other| other.number != phone && other.served.1 == Some(attempt))
+        .map(|other| other.number);
+    if let Some(other) = elsewhere {
+        around.breaks(Broken {
+            law: "no_attempt_works_on_two_phones",
+            seen: format!("{attempt} works on phone {phone}, and did on phone {other}"),
+        });
+    }
     let is_good = lease > served || (lease == served && by.is_none_or(|by| by == attempt));
     if !is_good {
         around.breaks(Broken {

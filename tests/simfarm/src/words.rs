@@ -75,11 +75,14 @@ fn decision(decision: &Decision) -> Option<String> {
                 HoldPhase::Yielding { when, .. } => format!("yielding {} {when:?}", hold.attempt),
                 HoldPhase::Releasing => format!("releasing {}", hold.attempt),
             });
+            let next = phone.next.as_ref();
+            let next = next.map(|next| format!(", then {} {} {:?}", next.attempt, next.lease, next.phase));
             Some(format!(
-                "{}:{} {}",
+                "{}:{} {}{}",
                 phone.facts.udid,
                 phone.last_lease,
-                hold.unwrap_or_else(|| "free".to_owned())
+                hold.unwrap_or_else(|| "free".to_owned()),
+                next.unwrap_or_default()
             ))
         }
         Decision::Order { order, .. } => Some(match &order.order {

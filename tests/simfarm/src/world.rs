@@ -46,6 +46,10 @@ pub struct Figures {
     pub events: u64,
     /// Jobs that were taken in.
     pub jobs: usize,
+    /// Jobs that were staged on a phone which was soon to be free.
+    pub staged: u64,
+    /// Those of them that began there.
+    pub went_on: u64,
     /// Virtual time, milliseconds.
     pub span_ms: u64,
     /// The hash of all decisions, if it was asked for.
@@ -67,6 +71,8 @@ pub struct World {
     book: Book,
     specs: std::collections::BTreeMap<usize, Box<holdfast_wire::job::JobSpec>>,
     events: u64,
+    staged: u64,
+    went_on: u64,
     happenings: u64,
     /// Guesses about starts, if they were asked for.
     pub foretold: Option<Foretold>,
@@ -93,6 +99,8 @@ impl World {
             book: Book::new(rules.policy()),
             specs: std::collections::BTreeMap::new(),
             events: 0,
+            staged: 0,
+            went_on: 0,
             happenings: 0,
             foretold: wish.foretell.then(|| Foretold::new(scenario.seed)),
             hasher: DefaultHasher::new(),
@@ -150,6 +158,8 @@ impl World {
         Ok(Figures {
             events: self.events,
             jobs: self.disk.jobs.len(),
+            staged: self.staged,
+            went_on: self.went_on,
             span_ms: self.around.now_ms,
             hash: self.hasher.finish(),
         })
@@ -355,6 +365,9 @@ impl World {
         }
         turn.decided(&decisions);
         self.book.take(&event, &decisions, &daemon.brain);
+        let last = &self.book.last;
+        self.staged += last.stagings().count() as u64;
+        self.went_on += (last.grants().count() - last.choices().count()) as u64;
         if let Some(foretold) = &mut self.foretold {
             foretold.look(&self.book, &daemon.brain, now);
         }
@@ -586,7 +599,7 @@ impl World {
             self.daemon.as_ref().is_some_and(|daemon| daemon.committing.is_none() && daemon.inbox.is_empty());
         jobs && idle
             && self.specs.keys().all(|number| self.book.promised.contains_key(&key_of(*number)))
-            && self.book.phones.values().all(|phone| phone.hold.is_none())
+            && self.book.phones.values().all(|phone| phone.hold.is_none() && phone.next.is_none())
             && self.agents.iter().all(Agent::rests)
     }
 

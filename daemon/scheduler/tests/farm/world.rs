@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use holdfast_scheduler::policy::Policy;
 use holdfast_scheduler::{Decision, Event, Scheduler};
 use holdfast_wire::id::{CompareName, JobId, Owner, Udid};
-use holdfast_wire::sync::Order;
+use holdfast_wire::sync::PhoneOrder;
 use holdfast_wire::time::Time;
 
 /// The brain, a clock, and what has been recorded so far.
@@ -17,7 +17,7 @@ pub(crate) struct World {
     pub(crate) jobs: BTreeMap<JobId, holdfast_scheduler::JobRecord>,
     pub(crate) phones: BTreeMap<Udid, holdfast_scheduler::PhoneRecord>,
     /// What each phone has to obey, from the last order.
-    pub(crate) orders: BTreeMap<Udid, Order>,
+    pub(crate) orders: BTreeMap<Udid, PhoneOrder>,
     pub(crate) owners: BTreeMap<Owner, holdfast_scheduler::OwnerRecord>,
     pub(crate) compares: BTreeMap<CompareName, holdfast_scheduler::CompareRecord>,
     wake: Option<Time>,
@@ -57,7 +57,7 @@ impl World {
                     self.phones.insert(phone.facts.udid.clone(), (**phone).clone());
                 }
                 Decision::Order { order, .. } => {
-                    self.orders.insert(order.phone.clone(), order.order.clone());
+                    self.orders.insert(order.phone.clone(), order.clone());
                 }
                 Decision::WakeAt(at) => self.wake = Some(*at),
                 Decision::SaveOwner(owner) => {

@@ -133,6 +133,7 @@ impl Trial {
                         phone: udid.clone(),
                         lease: record.last_lease,
                         attempt: hold.attempt,
+                        withdrawn: None,
                     }),
                     None => idle.push(IdlePhone { phone: udid.clone(), obeyed: record.last_lease }),
                 }

@@ -15,6 +15,7 @@ mod lending;
 mod preemption;
 mod requirements;
 mod sharing;
+mod staging;
 mod windows;
 
 use script::check;

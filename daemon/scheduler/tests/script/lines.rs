@@ -29,16 +29,22 @@ fn line(decision: &Decision) -> Option<String> {
             }
             JobState::Ended { outcome, .. } => format!("{} {}", job.id, outcome.as_str()),
         }),
-        Decision::Order { order: PhoneOrder { phone, order, .. }, .. } => Some(match order {
-            Order::Run { lease, work } => format!("{phone} runs {} by lease {lease}", work.attempt),
-            Order::Yield { attempt, when: YieldWhen::AtOnce, .. } => {
-                format!("{phone} gives up {attempt} at once")
-            }
-            Order::Yield { attempt, when: YieldWhen::CaseDone, .. } => {
-                format!("{phone} gives up {attempt} after its case")
-            }
-            Order::Rest { through } => format!("{phone} rests after {through}"),
-        }),
+        Decision::Order { order: PhoneOrder { phone, order, next, withdrawn }, .. } => {
+            let order = match order {
+                Order::Run { lease, work } => format!("{phone} runs {} by lease {lease}", work.attempt),
+                Order::Yield { attempt, when: YieldWhen::AtOnce, .. } => {
+                    format!("{phone} gives up {attempt} at once")
+                }
+                Order::Yield { attempt, when: YieldWhen::CaseDone, .. } => {
+                    format!("{phone} gives up {attempt} after its case")
+                }
+                Order::Rest { through } => format!("{phone} rests after {through}"),
+            };
+            let next =
+                next.as_ref().map(|next| format!(", then {} by lease {}", next.work.attempt, next.lease));
+            let without = withdrawn.map(|lease| format!(", not by lease {lease}"));
+            Some(order + &next.unwrap_or_default() + &without.unwrap_or_default())
+        }
         Decision::KeepLateReport { attempt, .. } => Some(format!("{attempt} late")),
         Decision::SavePhone(phone) => {
             phone.quarantine.as_ref().map(|why| format!("{} quarantined: {}", phone.facts.udid, why.reason))
@@ -59,7 +65,7 @@ fn line(decision: &Decision) -> Option<String> {
 /// | command | what happens |
 /// |---|---|
 /// | `phone A on r1 [ios 16.7] [model M] [label x] [battery 80] [state offline]` | its rack tells of a phone |
-/// | `sync r1 [A:1 J1.1]… [idle A:1 …]` | a rack tells what it holds, and which phones it knows to be idle |
+/// | `sync r1 [A:1 J1.1]… [idle A:1 …]` | a rack tells what it holds, and which phones it knows to be idle; `A:1-2` will not begin lease 2 |
 /// | `keep r1 SECONDS [A:1 J1.1]…` | the rack speaks every second for so long |
 /// | `submit CLASS [prio 5] [by 60] [build 141] [owner o] [cases 3] [phones 2] [compare c]` and `[ios-min 17] [ios-max 16] [label x] [model m] [phone A] [pool p] [when 'EXPRESSION'] [then 'SECONDS: EXPRESSION']…` | a job comes |
 /// | `cancel J1` · `end J1.1 on A lease 1 passed, revoked, job, phone, rack, farm or yielded CASES [failing]` | a job or an attempt ends |
@@ -273,9 +279,11 @@ fn idle_phone(word: &str) -> IdlePhone {
 
 fn held_lease(words: &[&str]) -> HeldLease {
     let (udid, lease) = words[0].split_once(':').unwrap();
+    let (lease, withdrawn) = lease.split_once('-').map_or((lease, None), |(lease, text)| (lease, Some(text)));
     HeldLease {
         phone: udid.parse().unwrap(),
         lease: LeaseNumber(lease.parse().unwrap()),
         attempt: words[1].parse().unwrap(),
+        withdrawn: withdrawn.map(|text| LeaseNumber(text.parse().unwrap())),
     }
 }

@@ -27,6 +27,7 @@ pub(super) fn change(policy: &mut Policy, words: &[&str]) {
         ["demand", phones, "only", owners] => {
             policy.demands.push(Demand { phones: phones.parse().unwrap(), only: owners_of(owners) });
         }
+        ["stage-ahead", answer] => policy.stage_ahead = *answer == "yes",
         ["batch", most] => policy.batch_max = most.parse().unwrap(),
         ["compare-wait", seconds] => policy.compare_wait = span(seconds),
         ["yield-within", seconds] => policy.yield_within = span(seconds),

@@ -108,6 +108,13 @@ pub enum Rule {
         /// The phone.
         phone: Udid,
     },
+    /// It has been handed to a phone's agent, which begins it as soon as what runs there is over.
+    Next {
+        /// The phone.
+        phone: Udid,
+        /// What runs there; none when that is over and the rack has yet to say whether this has begun.
+        behind: Option<AttemptId>,
+    },
     /// It expires when it is not started in time.
     StartBy,
 }

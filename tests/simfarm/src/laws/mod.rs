@@ -1,6 +1,7 @@
 //! The laws of the farm, held after every event. Each is a function with a name and a sentence; what they look at is the
 //! book (what was recorded), the brain's public picture of phones, and the slow check of what fits.
 
+mod ahead;
 mod order;
 mod preempting;
 mod racks;
@@ -27,6 +28,8 @@ pub fn hold(book: &Book, brain: &Scheduler, now: Time, event: Option<&Event>) ->
     records::all_of_a_gang_or_none(book)?;
     records::readers_are_told_of_every_change(book, brain)?;
     records::owners_are_counted(book, brain, now)?;
+    ahead::a_staged_job_has_one_phone(book)?;
+    ahead::no_lease_is_for_two_attempts(book)?;
     let sight = Sight::of(book, brain, now);
     racks::work_goes_where_the_phone_is(book, brain)?;
     racks::a_phone_is_where_a_rack_has_it(book, brain)?;
@@ -36,6 +39,8 @@ pub fn hold(book: &Book, brain: &Scheduler, now: Time, event: Option<&Event>) ->
     order::who_goes_first_is_served_first(&sight)?;
     order::no_phone_idles_while_a_job_fits(&sight)?;
     order::the_queue_is_in_order(&sight, brain)?;
+    ahead::what_is_staged_goes_next(&sight)?;
+    ahead::no_phone_idles_while_a_staged_job_fits(&sight)?;
     preempting::urgent_work_never_waits_for_lesser(&sight)?;
     preempting::nobody_yields_for_nothing(&sight)
 }

@@ -10,7 +10,7 @@ use crate::laws::sight::{BEYOND_QUOTA, Waiting};
 /// A job is given only phones that fit it, by rules and facts as they are at that moment.
 pub(super) fn what_is_given_fits(sight: &Sight<'_>) -> Verdict {
     const LAW: &str = "what_is_given_fits";
-    for (job, phones) in sight.book.last.grants() {
+    for (job, phones) in sight.book.last.choices() {
         let steps = job.spec.requirements.steps();
         let term = demanded(&steps, job.submitted_at, sight.now);
         for udid in phones {
@@ -25,7 +25,7 @@ pub(super) fn what_is_given_fits(sight: &Sight<'_>) -> Verdict {
 /// A job begins only while its class's window is open, and its owner runs no more jobs at once than it may.
 pub(super) fn limits_are_kept(sight: &Sight<'_>) -> Verdict {
     const LAW: &str = "limits_are_kept";
-    for (job, _) in sight.book.last.grants() {
+    for (job, _) in sight.book.last.choices() {
         let open = sight.window_is_open(job.spec.class);
         holds(LAW, open, || format!("{} begins while the window of {} is shut", job.id, job.spec.class))?;
         let owner = job.spec.owner.as_ref();
@@ -39,7 +39,7 @@ pub(super) fn limits_are_kept(sight: &Sight<'_>) -> Verdict {
 /// A phone that is only lent goes to nobody while a job waits whose pool it is.
 pub(super) fn who_goes_first_is_served_first(sight: &Sight<'_>) -> Verdict {
     const LAW: &str = "who_goes_first_is_served_first";
-    for (job, phones) in sight.book.last.grants() {
+    for (job, phones) in sight.book.last.choices() {
         let owner = job.spec.owner.as_ref();
         let steps = job.spec.requirements.steps();
         let term = demanded(&steps, job.submitted_at, sight.now);
@@ -69,8 +69,11 @@ pub(super) fn who_goes_first_is_served_first(sight: &Sight<'_>) -> Verdict {
                     (Fit::Lent, Fit::Native) => true,
                     _ => other.urgency < urgency,
                 };
-                // Whether it took the phone before the job that got it made that its comparison's home.
-                let was_moved = job.spec.compare.is_some() && job.spec.compare == other.job.spec.compare;
+                // Whether it took the phone before another job of its comparison began somewhere.
+                let compare = other.job.spec.compare.as_ref();
+                let mut grants = sight.book.last.grants();
+                let was_moved =
+                    compare.is_some() && grants.any(|(one, _)| one.spec.compare.as_ref() == compare);
                 let robbed = goes_before && !was_moved && sight.accepts(other, phone);
                 holds(LAW, !robbed, || {
                     format!(

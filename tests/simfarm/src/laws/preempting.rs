@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use holdfast_scheduler::record::HoldPhase;
+use holdfast_scheduler::record::{HoldPhase, PhoneRecord};
 use holdfast_wire::id::{JobId, Udid};
 use holdfast_wire::sync::YieldWhen;
 
@@ -92,10 +92,17 @@ fn comes_free_for<'a>(
 ) -> bool {
     for phone in &sight.phones {
         let udid = phone.status.udid;
-        let comes = matches!(
-            phone.record.hold.as_ref().map(|hold| hold.phase),
-            Some(HoldPhase::Yielding { .. } | HoldPhase::Releasing)
-        );
+        let gives_way = |record: &PhoneRecord| {
+            matches!(
+                record.hold.as_ref().map(|hold| hold.phase),
+                Some(HoldPhase::Yielding { .. } | HoldPhase::Releasing)
+            )
+        };
+        // A report comes before its rack is known to be there again.
+        let has_just_given_way = sight.book.last.phones.iter().any(|(before, after)| {
+            after.facts.udid == *udid && before.as_ref().is_some_and(|before| gives_way(before))
+        });
+        let comes = gives_way(phone.record) || phone.record.next.is_some() || has_just_given_way;
         if !comes
             || looked.contains(&udid)
             || sight.fit(one.job, one.term, phone) != Fit::Native

@@ -19,7 +19,7 @@ fn having<'a>(book: &'a Book, brain: &'a Scheduler, phone: &Udid) -> Vec<&'a Rac
 /// too.
 pub(super) fn work_goes_where_the_phone_is(book: &Book, brain: &Scheduler) -> Verdict {
     const LAW: &str = "work_goes_where_the_phone_is";
-    for (job, phones) in book.last.grants() {
+    for (job, phones) in book.last.choices() {
         for phone in phones {
             let rack =
                 job.attempts.iter().rev().find(|attempt| attempt.phone == *phone).map(|last| &last.rack);

@@ -84,9 +84,15 @@ impl<'a> Sight<'a> {
     /// Jobs that wait.
     pub fn waiting(&self) -> &[Waiting<'a>] {
         self.waiting.get_or_init(|| {
-            let known = self.book.waiting.iter();
+            // What is staged has its phone, and waits for no other.
+            let known = self.book.waiting.iter().filter(|(id, _)| !self.book.staged.contains_key(id));
             known.filter_map(|(id, steps)| Some(self.wait(self.book.jobs.get(id)?, steps))).collect()
         })
+    }
+
+    /// A job that is staged, as if it waited.
+    pub fn staged(&self, id: JobId) -> Option<Waiting<'a>> {
+        Some(self.wait(self.book.jobs.get(&id)?, self.book.waiting.get(&id)?))
     }
 
     fn wait(&self, job: &'a JobRecord, steps: &'a [(std::time::Duration, Term)]) -> Waiting<'a> {
