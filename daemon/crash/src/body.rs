@@ -3,13 +3,13 @@
 //! Whatever key a body has is read, whatever its `bug_type` says: these kinds share one layout.
 
 use crate::container::{Container, Parts};
-use crate::images::{mark_app_images, plain_uuid};
+use crate::images::{mark_app_images, plain_uuid, shared_uuid};
 use crate::kind::Kind;
 use crate::moment::Moment;
 use crate::report::{
     ApplicationInfo, Exception, Frame, Image, Report, Termination, Thread, UncaughtException,
 };
-use crate::tape::Node;
+use crate::tape::{Items, Node};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -172,11 +172,11 @@ fn application_info(node: Node<'_>) -> Vec<ApplicationInfo> {
 
 fn read_stacks(report: &mut Report, parts: &Parts<'_>) {
     let images = parts.body("usedImages").or_else(|| parts.body("binaryImages"));
-    report.images = images.map(|list| list.items().map(image).collect()).unwrap_or_default();
+    report.images = images.map(|list| collect(list.items(), image)).unwrap_or_default();
     let in_app = mark_app_images(report);
     let stack = |frames: Option<Node<'_>>| -> Vec<Frame> {
         frames
-            .map(|list| list.items().map(|node| frame(node, &report.images, &in_app)).collect())
+            .map(|list| collect(list.items(), |node| frame(node, &report.images, &in_app)))
             .unwrap_or_default()
     };
     let threads = parts.body("threads").map(Node::items).unwrap_or_default();
@@ -238,6 +238,14 @@ fn frame(node: Node<'_>, images: &[Image], in_app: &[bool]) -> Frame {
     found
 }
 
+/// What is made of a list's items, in room for just as many.
+fn collect<'t, T>(items: Items<'t>, make: impl FnMut(Node<'t>) -> T) -> Vec<T> {
+    // Frames are large, and moving them again and again while a stack grows costs as much as reading them.
+    let mut made = Vec::with_capacity(items.count());
+    made.extend(items.map(make));
+    made
+}
+
 /// Some producers write `symbol + 32` where the symbol alone belongs.
 fn split_off_offset(frame: &mut Frame) {
     let Some(symbol) = &mut frame.symbol else { return };
@@ -255,9 +263,7 @@ fn image(node: Node<'_>) -> Image {
         match key {
             "path" => found.path = filled(Some(value)),
             "name" => found.name = filled_words(Some(value)).map(Arc::from),
-            "uuid" => {
-                found.uuid = filled_words(Some(value)).and_then(|uuid| plain_uuid(&uuid)).map(Arc::from)
-            }
+            "uuid" => found.uuid = filled_words(Some(value)).and_then(|uuid| shared_uuid(&uuid)),
             "base" => found.base = value.u64(),
             "size" => found.size = value.u64(),
             "arch" => found.arch = filled(Some(value)),

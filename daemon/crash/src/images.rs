@@ -4,6 +4,7 @@
 
 use crate::report::{Frame, Image, Report};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Code inside an app's bundle that the app's authors did not write: the test runner's and the language's.
 const FOREIGN_IMAGES: [&str; 11] = [
@@ -34,6 +35,11 @@ pub(crate) fn plain_uuid(text: &str) -> Option<String> {
     }
     let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
     Some([part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-"))
+}
+
+/// The same, for the many frames of an image.
+pub(crate) fn shared_uuid(text: &str) -> Option<Arc<str>> {
+    if is_plain(text) { Some(Arc::from(text)) } else { plain_uuid(text).map(Arc::from) }
 }
 
 /// Whether this is already the one form: JSON reports write it.

@@ -14,19 +14,6 @@ const DEPTH_MAX: usize = 64;
 const NODES_MAX: usize = 1_000_000;
 /// Faults noted for one file: more tell a reader nothing new.
 const FAULTS_MAX: usize = 32;
-/// Members whose values are large and never asked for; they are checked but not kept.
-const UNREAD_MEMBERS: [&str; 10] = [
-    "threadState",
-    "instructionState",
-    "instructionByteStream",
-    "trialInfo",
-    "sharedCache",
-    "extMods",
-    "vmSummary",
-    "postSampleVMStats",
-    "additionalDetails",
-    "codeSigningMonitor",
-];
 
 /// Something wrong with the file, at this byte.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -262,8 +249,7 @@ impl<'a> Reader<'a> {
             self.fault(self.at, format!("member {key:?} has no value"));
             return;
         }
-        let unread =
-            keep == Keep::Yes && self.members == Members::Known && UNREAD_MEMBERS.contains(&key.as_ref());
+        let unread = keep == Keep::Yes && self.members == Members::Known && is_unread_member(&key);
         self.value(key, depth + 1, if unread { Keep::No } else { keep });
     }
 
@@ -509,6 +495,23 @@ fn plain_end(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     let telling = |byte: &u8| matches!(byte, b'"' | b'\\' | b'\n');
     at + rest.iter().position(telling).unwrap_or(rest.len())
+}
+
+/// Members whose values are large and never asked for; they are checked but not kept.
+fn is_unread_member(key: &str) -> bool {
+    matches!(
+        key,
+        "threadState"
+            | "instructionState"
+            | "instructionByteStream"
+            | "trialInfo"
+            | "sharedCache"
+            | "extMods"
+            | "vmSummary"
+            | "postSampleVMStats"
+            | "additionalDetails"
+            | "codeSigningMonitor"
+    )
 }
 
 fn is_number(word: &str) -> bool {

@@ -31,7 +31,9 @@ fn fixtures() -> Vec<Vec<u8>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
-    files.iter().map(|file| fs::read(file).unwrap()).collect()
+    let mut found: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).unwrap()).collect();
+    found.sort_by_key(Vec::len);
+    found
 }
 
 /// One way in which a file gets broken.
@@ -102,6 +104,111 @@ proptest! {
         let report = check(&bytes);
         let json = serde_json::to_string(&report).unwrap();
         prop_assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+}
+
+/// Changes of bytes made in every check; `HOLDFAST_FUZZ_EXECUTIONS` asks for more.
+const EXECUTIONS: u64 = 20_000;
+/// A fixture larger than this is not changed again and again: it would be most of the work and little of the variety.
+const SEED_BYTES_MAX: usize = 20_000;
+/// Pieces that mean something to one of the readers.
+const PIECES: [&[u8]; 24] = [
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"\"",
+    b"\\u",
+    b"\\",
+    b":",
+    b",",
+    b"\n",
+    b"{\"bug_type\":\"309\"}\n",
+    b"null",
+    b"-1",
+    b"18446744073709551615",
+    b"\"threads\":",
+    b"\"usedImages\":[",
+    b"Thread 0 Crashed:\n",
+    b"Binary Images:\n",
+    b"0x",
+    b" + ",
+    b"_block_invoke",
+    b"closure #1 in ",
+    b"Full Report\n",
+    b"\xc3\xa9",
+];
+
+/// Numbers that look random and are the same in every run (xorshift, Marsaglia 2003).
+struct Dice(u64);
+
+impl Dice {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 >> 11).unwrap() % below.max(1)
+    }
+}
+
+/// One to eight changes: bits, bytes, pieces put in, parts removed, repeated or taken from another file.
+fn change(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
+    for _ in 0..=dice.next(8) {
+        let at = dice.next(bytes.len() + 1).min(bytes.len());
+        let end = (at + dice.next(64)).min(bytes.len());
+        match dice.next(8) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << dice.next(8),
+            1 if at < bytes.len() => bytes[at] = u8::try_from(dice.next(256)).unwrap(),
+            2 | 3 => drop(bytes.splice(at..at, PIECES[dice.next(PIECES.len())].iter().copied())),
+            4 => drop(bytes.drain(at..end)),
+            5 => {
+                let part = bytes[at..end].to_vec();
+                bytes.splice(at..at, part);
+            }
+            6 => {
+                let from = dice.next(other.len());
+                let to = (from + dice.next(512)).min(other.len());
+                bytes.splice(at..end, other[from..to].iter().copied());
+            }
+            _ if dice.next(8) == 0 => bytes.truncate(at),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn fixtures_changed_again_and_again_are_answered() {
+    let asked = std::env::var("HOLDFAST_FUZZ_EXECUTIONS").ok();
+    let executions = asked.map_or(EXECUTIONS, |count| count.parse().unwrap());
+    let seed = std::env::var("HOLDFAST_FUZZ_SEED").ok().map_or(0x5eed, |seed| seed.parse().unwrap());
+    let mut dice = Dice(seed);
+    let mut seeds = fixtures();
+    seeds.retain(|bytes| bytes.len() <= SEED_BYTES_MAX);
+    let mut pool = seeds.clone();
+    for execution in 0..executions {
+        let which = dice.next(pool.len());
+        let mut bytes = pool[which].clone();
+        let other = dice.next(seeds.len());
+        change(&mut bytes, &seeds[other], &mut dice);
+        let answered = std::panic::catch_unwind(|| {
+            let report = check(&bytes);
+            if execution % 64 == 0 {
+                let json = serde_json::to_string(&report).unwrap();
+                assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+            }
+        });
+        assert!(
+            answered.is_ok(),
+            "execution {execution} of seed {seed}: {:?}",
+            String::from_utf8_lossy(&bytes)
+        );
+        // Changes pile up in the pool until it starts afresh, so that far ones are reached too.
+        if dice.next(4) == 0 && bytes.len() <= SEED_BYTES_MAX {
+            pool[which] = bytes;
+        }
+        if execution % 50_000 == 49_999 {
+            pool.clone_from(&seeds);
+        }
     }
 }
 
