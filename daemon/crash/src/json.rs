@@ -83,12 +83,14 @@ impl<'a> Reader<'a> {
         self.at
     }
 
+    #[inline]
     pub(crate) fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n' | 0)) {
             self.at += 1;
         }
     }
 
+    #[inline]
     pub(crate) fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
@@ -164,6 +166,7 @@ impl<'a> Reader<'a> {
         keep
     }
 
+    #[inline]
     fn open(&mut self, key: Cow<'a, str>, value: Value<'a>, keep: Keep) -> Option<usize> {
         (keep == Keep::Yes).then(|| self.tape.open(key, value))
     }
