@@ -14,7 +14,7 @@
 //! | `kinds`, `seats`, `fleet`, `claims` | phones, by what they are, and which rack has each |
 //! | `matching`, `compare`, `gang` | which job goes to which phone |
 //! | `preempt` | which phone is taken from lesser work |
-//! | `ahead` | which job a phone goes on with when it is soon to be free |
+//! | `ahead`, `withdraw`, `handover` | which job a phone goes on with when it is soon to be free, and whether it did |
 //! | `lease` | giving a phone to an attempt, and taking it back |
 //! | `retry` | what follows from the end of an attempt |
 //! | `rules`, `timers` | what time and other rules change |
@@ -39,6 +39,7 @@ mod events;
 mod explain;
 mod fleet;
 mod gang;
+mod handover;
 mod hope;
 mod kinds;
 mod lanes;
@@ -59,6 +60,7 @@ mod shares;
 mod table;
 mod timers;
 mod waiting;
+mod withdraw;
 
 pub use decision::Decision;
 pub use event::Event;
