@@ -32,8 +32,12 @@ const LEAD_MIN_MS: u64 = 2_000;
 /// The longest lead: most builds are fetched in this time. Milliseconds.
 const LEAD_MAX_MS: u64 = 30_000;
 
-/// How often a phone that is soon to be free is looked at again: jobs come, and attempts take longer. Milliseconds.
+/// How often a phone that is soon to be free is looked at again for as long as nothing is staged there: jobs come.
+/// Milliseconds.
 const LOOK_EVERY_MS: u64 = 1_000;
+
+/// About how often it is looked at in all: the farm's speed is worth more than a job that comes late.
+const LOOKS: u64 = 4;
 
 /// Looks that fall into one such span are done at once, so that the brain is woken once for all of them. Milliseconds.
 const TICK_MS: i64 = 500;
@@ -104,13 +108,19 @@ impl Scheduler {
             return;
         }
         match self.stands(id) {
-            None | Some(Standing::Overdue) if !self.phones[id].is_staged() => return,
-            None | Some(Standing::LongOverdue) => return self.take_back(id),
-            Some(Standing::Early { left_ms }) => return self.look_in(id, left_ms),
-            Some(Standing::Near) => self.ahead.near.push(id),
-            Some(Standing::Overdue) => {}
+            Some(Standing::Early { left_ms }) => self.look_in(id, left_ms),
+            Some(Standing::Near { left_ms } | Standing::Overdue { left_ms })
+                if self.phones[id].is_staged() =>
+            {
+                self.look_in(id, left_ms);
+            }
+            Some(Standing::Near { left_ms }) => {
+                self.ahead.near.push(id);
+                self.look_in(id, LOOK_EVERY_MS.max(left_ms / LOOKS));
+            }
+            Some(Standing::Overdue { .. }) => {}
+            None | Some(Standing::LongOverdue) => self.take_back(id),
         }
-        self.look_in(id, LOOK_EVERY_MS);
     }
 
     /// How far the attempt on a phone is; none when none runs there undisturbed.
@@ -123,12 +133,14 @@ impl Scheduler {
         let gone_ms = u64::try_from(self.now.since(since).as_millis()).unwrap_or(u64::MAX);
         let mean_ms = self.paces.mean_ms(slot);
         let lead_ms = lead_ms(mean_ms);
+        let long_overdue_ms = mean_ms.saturating_add(2 * lead_ms).saturating_add(1);
+        let left_ms = long_overdue_ms.saturating_sub(gone_ms);
         Some(if gone_ms.saturating_add(lead_ms) < mean_ms {
             Standing::Early { left_ms: mean_ms - lead_ms - gone_ms }
         } else if gone_ms <= mean_ms.saturating_add(lead_ms) {
-            Standing::Near
-        } else if gone_ms <= mean_ms.saturating_add(2 * lead_ms) {
-            Standing::Overdue
+            Standing::Near { left_ms }
+        } else if left_ms > 0 {
+            Standing::Overdue { left_ms }
         } else {
             Standing::LongOverdue
         })
@@ -259,9 +271,15 @@ pub(crate) enum Standing {
         left_ms: u64,
     },
     /// It is soon to end.
-    Near,
+    Near {
+        /// Long overdue in so long.
+        left_ms: u64,
+    },
     /// It should have ended. Nothing more is staged; what is may begin any moment.
-    Overdue,
+    Overdue {
+        /// Long overdue in so long.
+        left_ms: u64,
+    },
     /// Nobody knows when it ends.
     LongOverdue,
 }

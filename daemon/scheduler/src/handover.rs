@@ -83,7 +83,7 @@ impl Scheduler {
         }
         self.ahead.is_one_left |= self.racks[phone.rack].unsure.remove(&id);
         self.changed(id, Touch::Recorded);
-        if matches!(self.stands(id), Some(Standing::Near)) {
+        if matches!(self.stands(id), Some(Standing::Near { .. })) {
             // Whoever goes before it may be staged now.
             self.ahead.near.push(id);
         }

@@ -25,7 +25,7 @@ pub(crate) struct Paces {
 }
 
 /// One pace, by number; [`PaceId::MAX`] for those that are not remembered.
-pub(crate) type PaceId = u32;
+pub(crate) type PaceId = u16;
 
 impl Paces {
     fn find(&self, cases: &[Case]) -> Option<PaceId> {
@@ -48,7 +48,7 @@ impl Paces {
     }
 
     fn get(&self, id: PaceId) -> Option<Pace> {
-        self.list.get(usize::try_from(id).ok()?).copied().flatten()
+        self.list.get(usize::from(id)).copied().flatten()
     }
 
     /// How long attempts of a job take on average, milliseconds.
@@ -81,8 +81,7 @@ impl Scheduler {
             return;
         }
         let Some(slot) = self.jobs.get(id).filter(|slot| slot.record.cases_done == 0) else { return };
-        let known = usize::try_from(slot.pace).ok().and_then(|place| self.paces.list.get_mut(place));
-        let Some(known) = known else { return };
+        let Some(known) = self.paces.list.get_mut(usize::from(slot.pace)) else { return };
         let ms = held.as_secs_f64() * 1_000.0;
         known.get_or_insert(Pace { mean_ms: ms, spread_ms: ms / 4.0 }).learn(ms);
     }

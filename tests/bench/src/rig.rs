@@ -70,6 +70,8 @@ pub struct Rig {
     by_udid: HashMap<Udid, usize>,
     held: Vec<Option<Held>>,
     obeyed: Vec<LeaseNumber>,
+    /// Up to which lease what was staged will not begin.
+    withdrawn: Vec<Option<LeaseNumber>>,
     busy: Vec<usize>,
     place_in_busy: Vec<usize>,
 }
@@ -91,6 +93,7 @@ impl Rig {
             by_udid: HashMap::new(),
             held: Vec::new(),
             obeyed: Vec::new(),
+            withdrawn: Vec::new(),
             busy: Vec::new(),
             place_in_busy: Vec::new(),
         };
@@ -112,6 +115,7 @@ impl Rig {
             self.by_udid.insert(report.facts.udid.clone(), number);
             self.held.push(None);
             self.obeyed.push(LeaseNumber::default());
+            self.withdrawn.push(None);
             self.place_in_busy.push(0);
             self.reports.push(report.clone());
             let rack = self.rack_of(number).clone();
@@ -164,7 +168,9 @@ impl Rig {
         for number in phones {
             let phone = self.reports[number].facts.udid.clone();
             match self.held[number] {
-                Some(Held { lease, attempt }) => held.push(HeldLease { phone, lease, attempt, withdrawn: None }),
+                Some(Held { lease, attempt }) => {
+                    held.push(HeldLease { phone, lease, attempt, withdrawn: self.withdrawn[number] })
+                }
                 None => idle.push(IdlePhone { phone, obeyed: self.obeyed[number] }),
             }
         }
@@ -208,6 +214,7 @@ impl Rig {
             match decision {
                 Decision::Order { order, .. } => {
                     if let Some(phone) = self.by_udid.get(&order.phone).copied() {
+                        self.withdrawn[phone] = self.withdrawn[phone].max(order.withdrawn);
                         self.obey(phone, &order.order, seen);
                     }
                 }
