@@ -161,6 +161,8 @@ struct Held<'a> {
     phone: &'a str,
     lease: u64,
     attempt: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    withdrawn: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -185,6 +187,8 @@ struct PhoneOrder {
     order: Order,
     #[serde(default)]
     next: Option<Attempt>,
+    #[serde(default)]
+    withdrawn: Option<u64>,
 }
 
 /// All kinds of orders in one shape: reading a tagged enum would copy the whole of it first.
@@ -230,6 +234,9 @@ struct Seat {
     obeyed: u64,
     running: Option<Attempt>,
     next: Option<Attempt>,
+    /// Staged attempts up to this lease were taken back, and whether the daemon has been told that they will not begin.
+    withdrawn: u64,
+    is_told: bool,
     free_since: Option<Instant>,
 }
 
@@ -261,7 +268,15 @@ struct Life {
 
 impl Life {
     fn new(address: SocketAddr, plan: Plan, seen: mpsc::Sender<Seen>, told: mpsc::Receiver<usize>) -> Self {
-        let seat = |phone: Phone| Seat { phone, obeyed: 0, running: None, next: None, free_since: None };
+        let seat = |phone: Phone| Seat {
+            phone,
+            obeyed: 0,
+            running: None,
+            next: None,
+            withdrawn: 0,
+            is_told: true,
+            free_since: None,
+        };
         let seats: Vec<Seat> = plan.phones.into_iter().map(seat).collect();
         let by_udid =
             seats.iter().enumerate().map(|(place, seat)| (seat.phone.udid.clone(), place)).collect();
@@ -294,7 +309,10 @@ impl Life {
                 self.end_told(phone).await?;
             }
             self.end_due().await?;
-            let news = self.daemon_start.is_none() || self.phones_seen == 0 || !self.entries.is_empty();
+            let news = self.daemon_start.is_none()
+                || self.phones_seen == 0
+                || !self.entries.is_empty()
+                || self.seats.iter().any(|seat| !seat.is_told);
             let body = self.request(if news { Duration::ZERO } else { POLL })?;
             let mut ended = None;
             let answer = if news {
@@ -339,7 +357,12 @@ impl Life {
         let phones = if self.phones_seen == 0 { self.seats.iter() } else { [].iter() };
         let held = self.seats.iter().filter_map(|seat| {
             let running = seat.running.as_ref()?;
-            Some(Held { phone: &seat.phone.udid, lease: running.lease, attempt: &running.work.attempt })
+            Some(Held {
+                phone: &seat.phone.udid,
+                lease: running.lease,
+                attempt: &running.work.attempt,
+                withdrawn: Some(seat.withdrawn).filter(|withdrawn| *withdrawn > running.lease),
+            })
         });
         let waits = |place: usize| self.entries.iter().any(|entry| entry.seat == place);
         let idle =
@@ -372,6 +395,7 @@ impl Life {
         self.phones_seen = if restarted { 0 } else { reply.phones_seen };
         self.daemon_start = Some(reply.daemon_start);
         self.orders_seen = reply.orders_version;
+        self.seats.iter_mut().for_each(|seat| seat.is_told = true);
         for id in &reply.confirmed {
             // Entries are confirmed in the order in which they were said, but for what the daemon could not take yet.
             if let Some(place) = self.entries.iter().position(|entry| entry.id == *id)
@@ -410,8 +434,12 @@ impl Life {
             }
         }
         if self.staging == Staging::Obeyed {
-            let newer = order.next.filter(|next| next.lease > self.seats[place].obeyed);
-            self.seats[place].next = newer;
+            let seat = &mut self.seats[place];
+            if let Some(withdrawn) = order.withdrawn.filter(|withdrawn| *withdrawn > seat.withdrawn) {
+                (seat.withdrawn, seat.is_told) = (withdrawn, false);
+            }
+            let after = seat.obeyed.max(seat.withdrawn);
+            seat.next = order.next.filter(|next| next.lease > after);
         }
         Ok(())
     }
