@@ -55,7 +55,9 @@ pub struct ClassPolicy {
     pub rank: u8,
     /// Whether no lifted job of another class goes before it.
     pub strict: bool,
-    /// A job that has waited so long goes before everything that is not strict; none: never.
+    /// A job that has waited so long goes before everything that is not strict; none: never. This bounds how long it waits:
+    /// for this time, and then until a phone that it takes is through with what runs there by then, with strict work, and
+    /// with jobs that had waited so long before it. Nothing that comes later is begun there before it.
     pub lift_after: Option<Duration>,
     /// Whether it gives its phone up to any class of a better rank that is not preemptible itself.
     pub preemptible: bool,

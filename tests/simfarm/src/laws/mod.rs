@@ -3,6 +3,7 @@
 
 mod ahead;
 mod order;
+mod patience;
 mod preempting;
 mod racks;
 mod records;
@@ -34,6 +35,9 @@ pub fn hold(book: &Book, brain: &Scheduler, now: Time, event: Option<&Event>) ->
     racks::work_goes_where_the_phone_is(book, brain)?;
     racks::a_phone_is_where_a_rack_has_it(book, brain)?;
     racks::a_comparison_is_at_home_where_it_began(book)?;
+    patience::nobody_overtakes_what_has_waited_too_long(&sight)?;
+    patience::the_cheapest_gives_way(&sight)?;
+    patience::each_that_gives_way_does_so_for_one_job(&sight)?;
     order::what_is_given_fits(&sight)?;
     order::limits_are_kept(&sight)?;
     order::who_goes_first_is_served_first(&sight)?;

@@ -12,7 +12,7 @@ use crate::fit::Fit;
 use crate::laws::sight::{BEYOND_QUOTA, Seen, Waiting};
 
 /// Whether a waiting job may take a phone from the work on it, and how soon; none when it may not.
-fn may_take(sight: &Sight<'_>, waiting: &Waiting<'_>, phone: &Seen<'_>) -> Option<YieldWhen> {
+pub(super) fn may_take(sight: &Sight<'_>, waiting: &Waiting<'_>, phone: &Seen<'_>) -> Option<YieldWhen> {
     // What is beyond its owner's quota is below everything, and breaks nothing off.
     if !waiting.may_begin || waiting.job.spec.phones > 1 || waiting.urgency.0 == BEYOND_QUOTA {
         return None;

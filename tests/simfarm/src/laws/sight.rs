@@ -19,6 +19,9 @@ use crate::fit::{Fit, demanded, fit};
 /// Failures through the fault of phones of one rack after which the whole rack is avoided.
 const RACK_FAILURES: usize = 2;
 
+/// The rank of jobs that have waited too long.
+pub(super) const LIFTED: u8 = 100;
+
 /// The rank of jobs whose owner has used up its quota.
 pub(super) const BEYOND_QUOTA: u8 = 250;
 
@@ -140,7 +143,7 @@ impl<'a> Sight<'a> {
         let rank = if beyond_quota {
             BEYOND_QUOTA
         } else if lifted {
-            100
+            LIFTED
         } else {
             101 + rule.rank.min(100)
         };
