@@ -178,7 +178,10 @@ mod tests {
             orders.set(&rack, new.clone());
             let told = |protocol| orders.follow(&rack).borrow().since(Version(0), protocol);
             assert_eq!(told(PROTOCOL_WITH_YIELD), [new]);
-            assert_eq!(told(1), [PhoneOrder { phone: phone.clone(), order: plain, next: None, withdrawn: None }]);
+            assert_eq!(
+                told(1),
+                [PhoneOrder { phone: phone.clone(), order: plain, next: None, withdrawn: None }]
+            );
         }
     }
 }

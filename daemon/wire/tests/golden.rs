@@ -172,7 +172,8 @@ fn reply() -> SyncReply {
         limit_ms: 900_000,
         with: vec![],
     };
-    let order = |phone: &str, order| PhoneOrder { phone: phone.parse().unwrap(), order, next: None, withdrawn: None };
+    let order =
+        |phone: &str, order| PhoneOrder { phone: phone.parse().unwrap(), order, next: None, withdrawn: None };
     let staged = Staged {
         lease: LeaseNumber(11),
         work: Box::new(Work { attempt: "J19.1".parse().unwrap(), ..work.clone() }),

@@ -42,7 +42,10 @@ async fn what_is_staged_begins_while_the_daemon_is_dead() {
     .await;
     let staged_on = launches(&farm).await;
     assert!(!staged_on.contains(&third.id.to_string()), "it has not begun: {staged_on:?}");
-    wait_for("its build to be on the rack", async || (builds(&farm.folder().join("agent")) == 2).then_some(())).await;
+    wait_for("its build to be on the rack", async || {
+        (builds(&farm.folder().join("agent")) == 2).then_some(())
+    })
+    .await;
     farm.daemon.kill().await.unwrap();
     wait_for("the third job to begin with the daemon dead", async || {
         launches(&farm).await.contains(&third.id.to_string()).then_some(())

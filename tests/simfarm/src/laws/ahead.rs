@@ -57,7 +57,7 @@ pub(super) fn what_is_staged_goes_next(sight: &Sight<'_>) -> Verdict {
         holds(LAW, sight.fit(job, term, phone) == Fit::Native, || format!("{id} is not of {udid}"))?;
         let open = sight.window_is_open(job.spec.class) && sight.has_room(owner, 0);
         holds(LAW, open && !sight.rule(job.spec.class).strict, || format!("{id} may not be staged"))?;
-        let beyond = sight.is_beyond_quota(owner, crate::book::usual_ms(job));
+        let beyond = sight.is_beyond_quota(owner, sight.staged_now_ms(owner));
         let urgency = sight.urgency(job, beyond);
         for other in sight.waiting().iter().filter(|other| other.may_begin) {
             if sight.is_uncounted(other.job.spec.owner.as_ref()) || sight.is_uncounted(owner) {

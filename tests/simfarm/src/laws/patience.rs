@@ -2,8 +2,8 @@
 //!
 //! The bound of waiting follows from how a class is lifted. A job of a class with a time of `lift_after` waits for that
 //! time at most like the others of its class. From then on only strict work and jobs that were lifted before it are begun
-//! on a phone that it takes; so it starts as soon as the first such phone is through with what ran there at that moment,
-//! and with those. Nothing that comes later counts, however much of it comes. Not lifted are jobs of strict classes, which
+//! on a phone that it takes; so it starts as soon as the first such phone is through with what ran or was staged there at
+//! that moment, and with those. Nothing that comes later counts, however much of it comes. Not lifted are jobs of strict classes, which
 //! wait for their like alone, and jobs of a class without such a time or of an owner beyond its quota, which are promised
 //! nothing.
 
@@ -24,10 +24,11 @@ use crate::fit::{Fit, demanded};
 type Cost = (bool, Reverse<(bool, u8)>, u32);
 
 /// Once a job is lifted, nothing but strict work and older lifted jobs is begun on a phone that it takes. Jobs of
-/// one comparison take turns there whatever their age, and those of several phones keep what they have.
+/// one comparison take turns there whatever their age, those of several phones keep what they have, and what was staged
+/// before may have begun already.
 pub(super) fn nobody_overtakes_what_has_waited_too_long(sight: &Sight<'_>) -> Verdict {
     const LAW: &str = "nobody_overtakes_what_has_waited_too_long";
-    for (job, phones) in sight.book.last.grants() {
+    for (job, phones) in sight.book.last.choices() {
         let is_strict = sight.rule(job.spec.class).strict;
         if is_strict || job.spec.phones > 1 {
             continue;

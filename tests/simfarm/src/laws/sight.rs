@@ -232,6 +232,12 @@ impl<'a> Sight<'a> {
         given.map(|(job, phones)| usual_ms(job) * phones.len() as u64).sum()
     }
 
+    /// How long the attempts that the last event staged for an owner are expected to take, milliseconds.
+    pub fn staged_now_ms(&self, owner: Option<&Owner>) -> u64 {
+        let staged = self.book.last.stagings().filter_map(|(_, job)| self.book.jobs.get(&job));
+        staged.filter(|job| job.spec.owner.as_ref() == owner).map(|job| usual_ms(job)).sum()
+    }
+
     /// A waiting job by number.
     pub fn waits(&self, id: JobId) -> Option<&Waiting<'a>> {
         self.waiting().iter().find(|waiting| waiting.job.id == id)
