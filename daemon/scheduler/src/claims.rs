@@ -39,7 +39,9 @@ impl Scheduler {
     /// whether it did. The caller says that the phone has changed.
     pub(crate) fn follow(&mut self, id: PhoneId) -> bool {
         let phone = &self.phones[id];
-        if phone.claims.is_empty() || phone.counting().is_some() || self.says_it_has(phone) {
+        // Its own rack may have begun what was staged there: it says so next, or is given up.
+        let may_work = phone.counting().is_some() || phone.is_unsure();
+        if phone.claims.is_empty() || may_work || self.says_it_has(phone) {
             return false;
         }
         let Some(at) = phone.claims.iter().rposition(|(rack, _)| self.may_be_heard(*rack)) else {

@@ -9,7 +9,7 @@ use crate::ahead::Standing;
 use crate::fleet::{RackNumber, Touch};
 use crate::kinds::PhoneId;
 use crate::lanes::LaneId;
-use crate::record::{Hold, HoldPhase, Next, NextPhase};
+use crate::record::{Hold, HoldPhase, NextPhase};
 use crate::scheduler::Scheduler;
 
 impl Scheduler {
@@ -40,16 +40,18 @@ impl Scheduler {
     /// Nothing holds the phone any longer: says what that makes of what was staged behind it.
     pub(crate) fn next_is_alone(&mut self, id: PhoneId) {
         let until = self.now.after(self.policy.rack_silent_after);
-        if !self.phones[id].claims.is_empty() {
-            // It may have begun before the phone left.
-            self.fence_next(id);
-        }
-        let Some(next) = &mut self.phones[id].record.next else { return };
+        let has_claims = !self.phones[id].claims.is_empty();
+        let Some(next) = &self.phones[id].record.next else { return };
         match next.phase {
-            // Its end was such that the agent waits for an order.
-            NextPhase::Staged | NextPhase::Withdrawn => self.forget_next(id),
-            NextPhase::Withdrawing => next.phase = NextPhase::Unsure { until },
-            NextPhase::Unsure { .. } => {}
+            // The attempt before it ended such that the agent waits for an order.
+            NextPhase::Staged if !has_claims => return self.forget_next(id),
+            NextPhase::Withdrawn => return self.forget_next(id),
+            // It may have begun before the phone went to another rack.
+            NextPhase::Staged => self.take_back(id),
+            NextPhase::Withdrawing | NextPhase::Unsure { .. } => {}
+        }
+        if let Some(next) = &mut self.phones[id].record.next {
+            next.phase = NextPhase::Unsure { until };
         }
     }
 
@@ -114,11 +116,11 @@ impl Scheduler {
             self.fence_next(id);
         }
         self.forget_next(id);
+        self.follow(id);
         self.changed(id, Touch::Ordered);
     }
 
-    /// The attempt that was staged is over, says its rack, which had yet to say that it had begun. Says whether that
-    /// is to be taken in as the end of an attempt that counts.
+    /// The attempt that was staged is over, says its rack, which had yet to say that it had begun.
     pub(crate) fn has_begun_and_ended(&mut self, id: PhoneId, attempt: AttemptId, lease: LeaseNumber) {
         let is_it = self.phones[id].is_unsure()
             && self.phones[id]
@@ -131,15 +133,12 @@ impl Scheduler {
         }
     }
 
-    /// A rack is given up, or has not said in time what became of what was staged.
+    /// A rack is given up, or has not said in time what became of what was staged: that is over for all that the farm
+    /// cares, and the rack has to show the phone clean.
     pub(crate) fn give_next_up(&mut self, id: PhoneId) {
-        let Some(Next { phase: NextPhase::Unsure { until }, .. }) = self.phones[id].record.next else {
-            return;
-        };
-        self.fence_next(id);
-        if until <= self.now {
-            self.forget_next(id);
+        if self.phones[id].is_unsure() {
+            self.fence_next(id);
+            self.has_begun(id);
         }
-        self.changed(id, Touch::Ordered);
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use holdfast_scheduler::record::{HoldPhase, Record};
+use holdfast_scheduler::record::{HoldPhase, NextPhase, Record};
 use holdfast_scheduler::{Decision, Event, JobRecord, PhoneRecord, Scheduler};
 use holdfast_wire::id::{AttemptId, BlobHash, JobId, LeaseNumber, Udid};
 use holdfast_wire::sync::{HeldLease, IdlePhone, PhoneOrder};
@@ -201,6 +201,12 @@ impl Daemon {
     /// Everything of it that can make a difference later.
     pub(crate) fn text(&self) -> String {
         format!("{:?}{:?}{:?}{:?}{}", self.disk, self.orders, self.open, self.seen, self.shown)
+    }
+
+    /// What may begin on a phone behind that, as it is on disk.
+    pub fn staged(&self, phone: usize) -> Option<(AttemptId, LeaseNumber)> {
+        let next = self.disk.phones.get(&udid(phone))?.next.as_ref()?;
+        (next.phase != NextPhase::Withdrawn).then_some((next.attempt, next.lease))
     }
 
     /// What holds a phone, as it is on disk.

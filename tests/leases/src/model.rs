@@ -44,6 +44,18 @@ pub struct Leases {
     pub broken: Broken,
     /// Once faults have stopped, so many rounds must be enough for every job; 0: not looked at.
     pub rounds: u8,
+    /// How it begins.
+    pub begins: Begins,
+}
+
+/// How the model begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begins {
+    /// The phone runs an idle job; another one that goes before it is yet to come.
+    Running,
+    /// Behind it another idle job is staged already, as such jobs are over as soon as they begin; the one that is yet
+    /// to come has it taken back.
+    Staged,
 }
 
 /// Everything.
@@ -162,6 +174,24 @@ impl Leases {
         state.answers.extend(state.daemon.commit());
         self.step(&mut state, &Step::Answer(0));
         self.step(&mut state, &Step::Begin(0));
+        if self.begins == Begins::Staged {
+            for number in 2..4 {
+                let spec = Box::new(spec(JobClass::Idle));
+                state.daemon.hear(
+                    now,
+                    vec![Event::JobSubmitted { job: JobId(number), spec }],
+                    Broken::Nothing,
+                );
+                let _nobody_asked = state.daemon.commit();
+            }
+            self.finish(&mut state, 0, 0);
+            self.step(&mut state, &Step::Note(0));
+            self.step(&mut state, &Step::Ask(0));
+            self.step(&mut state, &Step::Arrive(0));
+            state.answers.extend(state.daemon.commit());
+            self.step(&mut state, &Step::Answer(0));
+            self.step(&mut state, &Step::Begin(0));
+        }
         state
     }
 
@@ -172,8 +202,12 @@ impl Leases {
         match *step {
             Step::Submit => {
                 state.is_second_submitted = true;
-                let spec = Box::new(spec(JobClass::Custom));
-                self.tell(state, Event::JobSubmitted { job: JobId(2), spec });
+                let (job, class) = match self.begins {
+                    Begins::Running => (JobId(2), JobClass::Custom),
+                    Begins::Staged => (JobId(4), JobClass::Crash),
+                };
+                let spec = Box::new(spec(class));
+                self.tell(state, Event::JobSubmitted { job, spec });
             }
             Step::Cancel(job) => self.tell(state, Event::JobCancelled { job: JobId(job) }),
             Step::Revoke => {
@@ -424,7 +458,12 @@ impl Model for Leases {
             // daemon looks for it where it is not, until the next report. Nothing begins there.
             Property::always("what works on a phone is what holds it", |model: &Self, state: &State| {
                 let may_be_misled = model.faults.moves > 1 && model.faults.silences > 0;
-                may_be_misled || state.at_work().all(|at_work| state.daemon.hold(PHONE) == Some(at_work))
+                let is_its = |at_work| {
+                    // What is staged may have begun already, until its rack has said that it did not.
+                    let of_phone = [state.daemon.hold(PHONE), state.daemon.staged(PHONE)];
+                    of_phone.contains(&Some(at_work))
+                };
+                may_be_misled || state.at_work().all(is_its)
             }),
             Property::always("one attempt works on a phone at a time", |_, state: &State| {
                 state.at_work().count() <= 1
@@ -449,6 +488,18 @@ impl Model for Leases {
             }),
             Property::always("once faults stop every job comes to its end", |model: &Self, state: &State| {
                 model.rounds == 0 || model.comes_to_an_end(state)
+            }),
+            Property::sometimes("what was staged begins by itself", |_, state: &State| {
+                let seat = state.agents[0].seats.get(&PHONE).and_then(|seat| seat.running.as_ref());
+                let is_known = |job: &JobId| state.daemon.disk.jobs[job].state != JobState::Queued;
+                seat.is_some_and(|running| running.attempt.job == JobId(3) && !is_known(&JobId(3)))
+            }),
+            Property::sometimes("what was staged is taken back and begun later", |_, state: &State| {
+                let next = state.daemon.disk.jobs.get(&JobId(3));
+                next.is_some_and(|job| {
+                    let first = job.attempts.first();
+                    first.is_some_and(|attempt| attempt.lease > LeaseNumber(3))
+                })
             }),
             Property::sometimes("both jobs pass", |_, state: &State| {
                 let is_passed = |job: &_| matches!(job, JobState::Ended { outcome: JobOutcome::Passed, .. });
