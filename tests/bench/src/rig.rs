@@ -1,7 +1,7 @@
 //! The brain alone, in this process and in virtual time: keeps count of what runs where, as agents would, and times
 //! every event. What happens in which order is the measurements' business.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -72,6 +72,8 @@ pub struct Rig {
     obeyed: Vec<LeaseNumber>,
     /// Up to which lease what was staged will not begin.
     withdrawn: Vec<Option<LeaseNumber>>,
+    /// Racks that have yet to say so.
+    untold: BTreeSet<usize>,
     busy: Vec<usize>,
     place_in_busy: Vec<usize>,
 }
@@ -94,6 +96,7 @@ impl Rig {
             held: Vec::new(),
             obeyed: Vec::new(),
             withdrawn: Vec::new(),
+            untold: BTreeSet::new(),
             busy: Vec::new(),
             place_in_busy: Vec::new(),
         };
@@ -127,14 +130,25 @@ impl Rig {
         Ok(())
     }
 
-    /// Takes an event in.
+    /// Takes an event in. Racks answer at once when they are told that what was staged is not to begin; what that costs
+    /// the brain is part of the event.
     pub fn apply(&mut self, event: Event) -> Seen {
+        let mut seen = Seen::default();
+        self.took = self.take_in(event, &mut seen);
+        while let Some(rack) = self.untold.pop_first() {
+            let answer = self.synced(rack);
+            let took = self.take_in(answer, &mut seen);
+            self.took += took;
+        }
+        seen
+    }
+
+    fn take_in(&mut self, event: Event, seen: &mut Seen) -> Duration {
         let start = Instant::now();
         let decisions = self.brain.apply(self.now, event);
-        self.took = start.elapsed();
-        let mut seen = Seen::default();
-        self.look(&decisions, &mut seen);
-        seen
+        let took = start.elapsed();
+        self.look(&decisions, seen);
+        took
     }
 
     /// Submits a job.
@@ -162,6 +176,11 @@ impl Rig {
 
     /// A rack says what it holds.
     pub fn sync(&mut self, rack: usize) -> Seen {
+        let event = self.synced(rack);
+        self.apply(event)
+    }
+
+    fn synced(&self, rack: usize) -> Event {
         let first = rack * PHONES_PER_RACK;
         let phones = first..self.reports.len().min(first + PHONES_PER_RACK);
         let (mut held, mut idle) = (Vec::new(), Vec::new());
@@ -174,7 +193,7 @@ impl Rig {
                 None => idle.push(IdlePhone { phone, obeyed: self.obeyed[number] }),
             }
         }
-        self.apply(Event::RackSynced { rack: self.racks[rack].clone(), held, idle })
+        Event::RackSynced { rack: self.racks[rack].clone(), held, idle }
     }
 
     /// Lets time pass, and wakes the brain when it asked for that.
@@ -214,7 +233,10 @@ impl Rig {
             match decision {
                 Decision::Order { order, .. } => {
                     if let Some(phone) = self.by_udid.get(&order.phone).copied() {
-                        self.withdrawn[phone] = self.withdrawn[phone].max(order.withdrawn);
+                        if order.withdrawn > self.withdrawn[phone] {
+                            self.withdrawn[phone] = order.withdrawn;
+                            self.untold.insert(phone / PHONES_PER_RACK);
+                        }
                         self.obey(phone, &order.order, seen);
                     }
                 }
