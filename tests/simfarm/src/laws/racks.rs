@@ -2,7 +2,7 @@
 //! have one; and comparisons.
 
 use holdfast_scheduler::Scheduler;
-use holdfast_scheduler::record::HoldPhase;
+use holdfast_scheduler::record::{HoldPhase, Next, NextPhase};
 use holdfast_wire::id::{RackId, Udid};
 
 use crate::book::Book;
@@ -49,11 +49,13 @@ pub(super) fn a_comparison_is_at_home_where_it_began(book: &Book) -> Verdict {
     Ok(())
 }
 
-/// A phone that one rack says it has, of those that are heard, is taken to be there, once nothing counts elsewhere.
+/// A phone that one rack says it has, of those that are heard, is taken to be there, once nothing counts elsewhere, nor
+/// may for all that is known of what was staged there.
 pub(super) fn a_phone_is_where_a_rack_has_it(book: &Book, brain: &Scheduler) -> Verdict {
     const LAW: &str = "a_phone_is_where_a_rack_has_it";
     for (udid, record) in &book.phones {
-        let counts = record.hold.as_ref().is_some_and(|hold| hold.phase != HoldPhase::Releasing);
+        let counts = record.hold.as_ref().is_some_and(|hold| hold.phase != HoldPhase::Releasing)
+            || matches!(record.next, Some(Next { phase: NextPhase::Unsure { .. }, .. }));
         if let [rack] = having(book, brain, udid)[..]
             && !counts
         {
