@@ -21,5 +21,5 @@ pub use crate::error::StoreError;
 pub use crate::key::{KEY_BYTES_MAX, Key, show};
 pub use crate::memory::MemoryStore;
 pub use crate::plan::{OPS_MAX, TRANSACTION_BYTES_MAX, VALUE_BYTES_MAX};
-pub use crate::sled::SledStore;
+pub use crate::sled::{Limits, SledStore};
 pub use crate::watch::{Change, Event, Watch};

@@ -14,5 +14,5 @@ mod store;
 mod transfer;
 mod writer;
 
-pub use self::store::{SledStore, Stats};
+pub use self::store::{Limits, SledStore, Stats};
 pub use self::transfer::{export, import};

@@ -20,19 +20,28 @@ use crate::watch::Watch;
 /// Transactions that may wait for the writer: a few groups. Callers beyond wait their turn.
 const QUEUE_MAX: usize = 1024;
 
-/// How long a transaction may take, its turn in the queue included. A disk that needs longer is as
-/// good as dead, and the store stops.
-const COMMIT_LIMIT: Duration = Duration::from_secs(30);
+/// How long callers wait for the disk. One that needs longer is as good as dead.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// For one transaction, its turn in the queue included; then the store stops.
+    pub commit: Duration,
+    /// For opening, closing and compacting, which look at everything.
+    pub whole: Duration,
+}
 
-/// How long opening, closing and compacting may take: a million records need seconds.
-const OPEN_LIMIT: Duration = Duration::from_secs(600);
+impl Default for Limits {
+    /// For disks that work: a million records need seconds to open.
+    fn default() -> Self {
+        Self { commit: Duration::from_secs(30), whole: Duration::from_secs(600) }
+    }
+}
 
 /// A store on disk. Share it in an `Arc`. Needs a tokio runtime with time.
 #[derive(Debug)]
 pub struct SledStore {
     shared: Arc<Shared>,
     queue: mpsc::Sender<Request>,
-    commit_limit: Duration,
+    limits: Limits,
 }
 
 /// Figures about a store on disk.
@@ -53,14 +62,14 @@ impl SledStore {
     /// [`StoreError::Locked`], [`StoreError::Newer`], [`StoreError::Damaged`] (a copy has been put
     /// aside), [`StoreError::File`], [`StoreError::Stopped`] when sled can't write.
     pub async fn open(folder: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::open_with(folder, COMMIT_LIMIT).await
+        Self::open_with(folder, Limits::default()).await
     }
 
-    /// Like [`SledStore::open`], with another limit on the time of one commit.
+    /// Like [`SledStore::open`], with other limits.
     ///
     /// # Errors
     /// As [`SledStore::open`].
-    pub async fn open_with(folder: impl AsRef<Path>, commit_limit: Duration) -> Result<Self, StoreError> {
+    pub async fn open_with(folder: impl AsRef<Path>, limits: Limits) -> Result<Self, StoreError> {
         let path = folder.as_ref().to_owned();
         let (queue, requests) = mpsc::channel(QUEUE_MAX);
         let (answer, opened) = oneshot::channel();
@@ -78,12 +87,12 @@ impl SledStore {
         };
         let spawned = std::thread::Builder::new().name("holdfast-store".to_owned()).spawn(work);
         spawned.map_err(StoreError::file("start the writer of", folder.as_ref()))?;
-        let shared = match timeout(OPEN_LIMIT, opened).await {
+        let shared = match timeout(limits.whole, opened).await {
             Ok(Ok(shared)) => shared?,
             Ok(Err(_)) => return Err(stopped("opening it panicked")),
             Err(_) => return Err(stopped("opening it took too long")),
         };
-        Ok(Self { shared, queue, commit_limit })
+        Ok(Self { shared, queue, limits })
     }
 
     /// How much is in the store and on the disk.
@@ -126,7 +135,7 @@ impl SledStore {
             self.queue.send(request(answer)).await.ok()?;
             wait.await.ok()
         };
-        match timeout(OPEN_LIMIT, asked).await {
+        match timeout(self.limits.whole, asked).await {
             Ok(Some(answer)) => Ok(answer),
             Ok(None) => Err(self.shared.check().err().unwrap_or_else(|| stopped("it was closed"))),
             Err(_) => Err(stopped("its writer does not answer")),
@@ -168,7 +177,7 @@ impl Store for SledStore {
             self.queue.send(Request::Commit(Commit { guards, ops, bytes, answer })).await.ok()?;
             wait.await.ok()
         };
-        match timeout(self.commit_limit, committed).await {
+        match timeout(self.limits.commit, committed).await {
             Ok(Some(result)) => result,
             Ok(None) => Err(self.shared.check().err().unwrap_or_else(|| stopped("its writer is gone"))),
             Err(_) => {

@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use holdfast_powercut::plain::{Mends, PlainStore};
 use holdfast_powercut::workload::{BULK_WRITER, Change, Contents, WRITERS, transaction, transactions_in};
-use holdfast_store::{Key, Op, SledStore, Store};
+use holdfast_store::{Key, Limits, Op, SledStore, Store};
 
-/// A disk that was made to fail may hang sled; the test need not wait half a minute for it.
-const COMMIT_LIMIT: Duration = Duration::from_secs(5);
+/// A disk that was made to fail may hang sled, in a commit as in opening or closing; the test need not wait for as long
+/// as a farm does.
+const LIMITS: Limits = Limits { commit: Duration::from_secs(5), whole: Duration::from_secs(30) };
 
 enum Engine {
     Mended(SledStore),
@@ -33,7 +34,7 @@ impl Engine {
             "plain" => PlainStore::open(folder, Mends::Nothing).map(Self::Plain),
             "unchunked" => PlainStore::open(folder, Mends::AllButChunks).map(Self::Plain),
             _ => {
-                let opened = SledStore::open_with(folder, COMMIT_LIMIT).await;
+                let opened = SledStore::open_with(folder, LIMITS).await;
                 opened.map(Self::Mended).map_err(|error| error.to_string())
             }
         }
