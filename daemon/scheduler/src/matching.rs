@@ -360,10 +360,12 @@ impl Scheduler {
     }
 
     /// Whether a phone of a kind that fits the lane is there for it: what is only lent is left to those whose pool it
-    /// is.
+    /// is, also while it is kept for one of them that would not take it any more.
     pub(crate) fn is_open(&self, lane: &Lane, phone: PhoneId) -> bool {
         let kind = self.phones[phone].kind;
-        lane.native.has(kind) || self.first_of(phone, &self.kinds.list[kind].native).is_none()
+        let keeper = || self.phones[phone].gathered.and_then(|job| self.jobs.get(job));
+        let is_kept = || keeper().is_some_and(|slot| self.lanes.list[slot.lane].native.has(kind));
+        lane.native.has(kind) || (!is_kept() && self.first_of(phone, &self.kinds.list[kind].native).is_none())
     }
 
     /// Lanes that some free phone fits, or one that is kept for a job of several.

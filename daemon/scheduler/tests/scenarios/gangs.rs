@@ -229,3 +229,30 @@ fn nothing_is_kept_for_it_once_its_owner_has_used_up_its_quota() {
          B runs J3.2 by lease 3",
     );
 }
+
+#[test]
+fn a_phone_of_its_own_pool_stays_kept_and_is_not_lent_when_its_comparison_comes_to_be_at_home_elsewhere() {
+    check(
+        "rule pool general lends crash
+         phone A on r1
+         phone B on r1
+         phone C on r1
+         sync r1
+         submit custom phone C
+         submit baseline phones 3 compare c
+         submit crash
+         submit crash compare d
+         submit baseline prio 1 compare c
+         end J1.1 on C lease 1 passed",
+        "J1.1 on C
+         C runs J1.1 by lease 1
+         J2 queued
+         J3 queued
+         J4 queued
+         J5.1 on A
+         A runs J5.1 by lease 1
+         J1 passed
+         J3.1 on C
+         C runs J3.1 by lease 2",
+    );
+}
