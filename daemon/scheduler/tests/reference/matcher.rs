@@ -279,12 +279,15 @@ impl<'a> Match<'a> {
         if fitting.len() >= phones
             && let Some(given) = given
         {
-            // What a bound job takes may only come to be free for it.
-            if is_bound && !given.iter().all(|udid| fitting.contains(udid)) {
+            let is_among = given.iter().all(|udid| fitting.contains(udid));
+            // What a bound job takes may only come to be free for it. And what a job whose pool it is may want is perhaps
+            // not there to be lent: the lent phone that was given is then one which others have only left.
+            let sure = fitting.iter().filter(|udid| !unsure.contains(*udid)).count();
+            if !is_among && (is_bound || sure < phones) {
                 return Ok(());
             }
             let distinct: BTreeSet<&Udid> = given.iter().collect();
-            if distinct.len() != phones || !given.iter().all(|udid| fitting.contains(udid)) {
+            if distinct.len() != phones || !is_among {
                 return Err(format!("{id} was given {given:?}, of {fitting:?}"));
             }
             self.begin(id);
