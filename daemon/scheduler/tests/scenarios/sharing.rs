@@ -342,3 +342,29 @@ fn short_jobs_of_one_build_go_in_a_row_up_to_a_bound() {
          A runs J4.1 by lease 4",
     );
 }
+
+#[test]
+fn a_lifted_job_is_not_passed_over_for_one_of_the_build_that_is_on_the_phone() {
+    check(
+        "rule batch 2
+         rule class custom lift 100
+         phone A on r1
+         sync r1
+         submit custom build 1
+         submit custom build 2
+         submit custom build 1
+         keep r1 100 A:1 J1.1
+         end J1.1 on A lease 1 passed
+         end J2.1 on A lease 2 passed",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2 queued
+         J3 queued
+         J1 passed
+         J2.1 on A
+         A runs J2.1 by lease 2
+         J2 passed
+         J3.1 on A
+         A runs J3.1 by lease 3",
+    );
+}
