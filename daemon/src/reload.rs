@@ -26,7 +26,7 @@ pub enum ReloadError {
     #[error("this daemon was started without configuration files; start it with --config")]
     NoFiles,
     /// The files have mistakes.
-    #[error("the files have {} mistakes; what was in force still is; mend them and reload", .0.len())]
+    #[error("the files have {} mistake{}; what was in force still is; mend and reload", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     Refused(Vec<Mistake>),
     /// The daemon stops.
     #[error(transparent)]

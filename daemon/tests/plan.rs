@@ -86,7 +86,7 @@ async fn what_can_never_match_is_said_at_submission_and_in_the_plan() {
     let (daemon, _agent, build) = farm(folder.path()).await;
     let later = json!([{ "after_s": 60, "expression": "os >= 18" }]);
     let hopeless = [
-        (json!({ "requirements": { "models": ["iPhone 12"] } }), "the job wants a iPhone 12"),
+        (json!({ "requirements": { "models": ["iPhone 12"] } }), "the job wants model iPhone 12"),
         (json!({ "requirements": { "expression": "os >= 17" } }), "no phone of the farm fits"),
         (json!({ "phones": 3 }), "it needs 3 phones at once, and 2 fit"),
         (

@@ -110,6 +110,7 @@ pub enum BuildCommand {
     /// Lists builds, newest first.
     List(Paging),
     /// Shows one build.
+    #[command(visible_alias = "show")]
     Describe {
         /// Its hash, or enough of its beginning.
         #[arg(value_parser = hash)]
@@ -123,6 +124,7 @@ pub enum PhoneCommand {
     /// Lists phones.
     List,
     /// Shows one phone.
+    #[command(visible_alias = "show")]
     Describe {
         /// Its UDID.
         udid: Udid,

@@ -56,8 +56,9 @@ impl Scheduler {
         if working.len() < usize::from(lane.key.phones) {
             return None;
         }
+        let own_turn_ms = self.own_turn(now, slot)?;
         let (load, mean_ms) = self.load_before(slot);
-        let wait_ms = self.play(now, slot, &working, load, mean_ms);
+        let wait_ms = self.play(now, slot, &working, load, mean_ms).max(own_turn_ms);
         let opens = if lane.shut.window { self.window_of(lane.key.class).1 } else { None };
         let begin = opens.map_or(0.0, |at| at.since(now).as_secs_f64() * 1_000.0);
         let likely = begin + wait_ms;
@@ -69,6 +70,9 @@ impl Scheduler {
             jobs => format!("about {jobs} jobs go before it"),
         };
         let words = match working.len() {
+            _ if own_turn_ms > 0.0 && wait_ms <= own_turn_ms => {
+                "its owner runs as many jobs at once as it may".to_owned()
+            }
             1 => format!("{before} on the 1 phone that works and fits"),
             phones => format!("{before} on {phones} phones that work and fit"),
         };
@@ -123,11 +127,38 @@ impl Scheduler {
                 phones.push(Reverse(at + whole(mean_ms)));
             }
         }
-        let mut start = 0;
-        for _ in 0..slot.record.spec.phones {
-            start = phones.pop().map_or(start, |Reverse(at)| at);
+        last_of(slot.record.spec.phones, &mut phones) as f64
+    }
+
+    /// How long until its owner may run it, milliseconds: the owner's jobs that go before it take their turns on as many
+    /// phones as the owner may hold. None when the owner may never hold as many as it needs.
+    fn own_turn(&self, now: Time, slot: &Slot) -> Option<f64> {
+        let share = &self.shares.list[slot.owner];
+        let Some(most) = share.rule.running_max else { return Some(0.0) };
+        let needs = u32::from(slot.record.spec.phones);
+        if needs > most {
+            return None;
         }
-        start as f64
+        let place = self.own_place(slot);
+        let before = share.waiting.iter().take_while(|other| **other < place).take(AHEAD_MAX);
+        let before: Vec<&Slot> = before.filter_map(|other| self.jobs.get(other.job())).collect();
+        let asked: u32 = before.iter().map(|slot| u32::from(slot.record.spec.phones)).sum();
+        if share.running + asked + needs <= most {
+            return Some(0.0);
+        }
+        let held = self.phones.iter().enumerate().filter_map(|(phone, seen)| {
+            let job = seen.counting()?.attempt.job;
+            self.jobs.get(job).filter(|held| held.owner == slot.owner).map(|_| phone)
+        });
+        let ends = held.map(|phone| Reverse(whole(self.ends_in(now, phone))));
+        let free = (share.running..most).take(AHEAD_MAX).map(|_| Reverse(0));
+        let mut turns: BinaryHeap<Reverse<u64>> = ends.chain(free).collect();
+        for job in before {
+            let phones = job.record.spec.phones;
+            let ends_at = last_of(phones, &mut turns) + whole(self.pace(&job.record.spec).mean_ms);
+            turns.extend((0..phones).map(|_| Reverse(ends_at)));
+        }
+        Some(last_of(slot.record.spec.phones, &mut turns) as f64)
     }
 
     /// How long until a phone is free, milliseconds: also what is staged on it has to end.
@@ -147,6 +178,11 @@ impl Scheduler {
         // One that takes longer than usual is as likely to end soon as to go on.
         (pace.mean_ms - gone).max(pace.spread_ms / 2.0)
     }
+}
+
+/// Takes so many phones, the soonest first: when the last of them is free.
+fn last_of(phones: u16, free_at: &mut BinaryHeap<Reverse<u64>>) -> u64 {
+    (0..phones).map_while(|_| free_at.pop()).last().map_or(0, |Reverse(at)| at)
 }
 
 fn later(now: Time, ms: f64) -> Time {

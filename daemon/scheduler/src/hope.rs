@@ -27,6 +27,14 @@ impl Scheduler {
             }
         }
         let needed = usize::from(lane.key.phones);
+        let share = &self.shares.list[slot.owner];
+        if let Some(most) = share.rule.running_max.filter(|most| u32::from(lane.key.phones) > *most) {
+            let owner = share.owner.as_ref().map_or_else(|| "nobody named".to_owned(), ToString::to_string);
+            return Some(format!(
+                "it needs {needed} phones at once, and {owner} may hold {most}; \
+                 raise it with `holdfast owner quota` or in the pools file"
+            ));
+        }
         let fitting: usize = self.fitting(lane).map(|kind| kind.members.len()).sum();
         if fitting >= needed {
             return None;

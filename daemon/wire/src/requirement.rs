@@ -212,7 +212,7 @@ impl std::fmt::Display for Mismatch {
         match self {
             Self::Phone { wanted } => write!(f, "the job wants phone {wanted}"),
             Self::Rack { wanted } => write!(f, "the job wants rack {wanted}"),
-            Self::Model { wanted } => write!(f, "the job wants a {}", wanted.join(" or ")),
+            Self::Model { wanted } => write!(f, "the job wants model {}", wanted.join(" or ")),
             Self::OsTooOld { minimum } => write!(f, "the job wants iOS {minimum} or newer"),
             Self::OsTooNew { maximum } => write!(f, "the job wants iOS {maximum} or older"),
             Self::Label { wanted } => write!(f, "the job wants the label {wanted}"),

@@ -322,7 +322,7 @@ fn terms_are_written_as_people_would() {
 #[test]
 fn a_mismatch_says_what_is_wanted_and_what_is_there() {
     let cases = [
-        ("model = \"iPhone 15\"", "the job wants a iPhone 15"),
+        ("model = \"iPhone 15\"", "the job wants model iPhone 15"),
         ("os >= 17", "the job wants iOS 17 or newer"),
         ("label = lab-b and os >= 17", "the job wants the label lab-b"),
         ("label = lab-a and os <= 15", "the job wants iOS 15 or older"),

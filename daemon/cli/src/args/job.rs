@@ -36,6 +36,7 @@ pub enum JobCommand {
         paging: Paging,
     },
     /// Shows one job with its attempts.
+    #[command(visible_alias = "show")]
     Describe {
         /// Its id: J17.
         job: JobId,

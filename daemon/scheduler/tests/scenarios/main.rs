@@ -136,7 +136,7 @@ fn requirements_are_met_or_named() {
          J2 queued
          J2 waits: no phone of the farm fits: 2 phones: the job wants the label quiet
          J3 queued
-         J3 waits: no phone of the farm fits: 2 phones: the job wants a iPhone99,1
+         J3 waits: no phone of the farm fits: 2 phones: the job wants model iPhone99,1
          J4 queued
          J4 waits: no phone of the farm fits: 1 phone: the job wants iOS 16 or older; 1 phone: the job wants the label fast
          J5.1 on A

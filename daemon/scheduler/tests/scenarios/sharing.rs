@@ -128,6 +128,37 @@ fn an_owner_runs_no_more_jobs_at_once_than_it_may() {
 }
 
 #[test]
+fn whom_its_owner_holds_back_is_told_when_the_owner_may_go_on() {
+    // B is free all the time. Each job takes about as long as the one before it.
+    check(
+        "rule owner chat running 1
+         phone A on r1
+         phone B on r1
+         sync r1
+         submit custom owner chat
+         submit custom owner chat
+         submit custom owner chat
+         submit custom owner chat phones 2
+         eta J2
+         eta J3
+         eta J4
+         hope J3
+         hope J4",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2 queued
+         J3 queued
+         J4 queued
+         J2 starts in about 63 s: its owner runs as many jobs at once as it may
+         J3 starts in about 126 s: its owner runs as many jobs at once as it may
+         when J4 starts cannot be said
+         J3 may start
+         J4 never starts: it needs 2 phones at once, and chat may hold 1; raise it with `holdfast owner quota` or in the \
+         pools file",
+    );
+}
+
+#[test]
 fn beyond_its_minutes_of_the_day_an_owner_goes_below_everything() {
     // What it has used decides, not what it has asked for.
     check(

@@ -171,6 +171,24 @@ fn play(world: &mut World, command: &str) -> Vec<String> {
                 None => format!("{job} does not wait"),
             }];
         }
+        ["hope", job] => {
+            let job: JobId = job.parse().unwrap();
+            return vec![match world.brain.never_starts(job) {
+                Some(why) => format!("{job} never starts: {why}"),
+                None => format!("{job} may start"),
+            }];
+        }
+        ["eta", job] => {
+            let job: JobId = job.parse().unwrap();
+            return vec![match world.brain.eta(world.now, job) {
+                Some(eta) => format!(
+                    "{job} starts in about {} s: {}",
+                    eta.likely.since(world.now).as_secs(),
+                    eta.words
+                ),
+                None => format!("when {job} starts cannot be said"),
+            }];
+        }
         _ => panic!("no such command: {command}"),
     };
     lines_of(&decisions)
