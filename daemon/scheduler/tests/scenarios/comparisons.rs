@@ -173,3 +173,28 @@ fn a_restart_forgets_neither_where_a_comparison_began_last_nor_whose_turn_it_is(
          B runs J6.1 by lease 4",
     );
 }
+
+#[test]
+fn a_lent_phone_goes_to_the_work_of_its_own_pool_before_the_other_build() {
+    check(
+        "rule class special rank 2
+         rule pool fast serves custom lends special
+         phone F on r1 label fast
+         sync r1
+         submit custom compare m1 build 1
+         submit custom compare m1 build 1
+         submit special compare m1 build 2
+         end J1.1 on F lease 1 passed
+         end J2.1 on F lease 2 passed",
+        "J1.1 on F
+         F runs J1.1 by lease 1
+         J2 queued
+         J3 queued
+         J1 passed
+         J2.1 on F
+         F runs J2.1 by lease 2
+         J2 passed
+         J3.1 on F
+         F runs J3.1 by lease 3",
+    );
+}

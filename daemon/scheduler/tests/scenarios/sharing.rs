@@ -399,3 +399,30 @@ fn a_lifted_job_is_not_passed_over_for_one_of_the_build_that_is_on_the_phone() {
          A runs J3.1 by lease 3",
     );
 }
+
+#[test]
+fn other_rules_leave_no_trace_of_the_old_order_among_the_jobs_of_an_owner() {
+    // The phone that is kept for J4 goes to whichever of its owner's jobs is first by now: none comes free meanwhile.
+    check(
+        "rule owner chat running 1
+         phone A on r1
+         phone B on r1
+         submit custom phone A owner chat
+         sync r1
+         submit custom owner chat
+         submit baseline owner chat
+         submit custom prio -9 phones 2
+         rule class baseline rank 9
+         cancel J1",
+        "J1 queued
+         J1.1 on A
+         A runs J1.1 by lease 1
+         J2 queued
+         J3 queued
+         J4 queued
+         J1 cancelled
+         J2.1 on B
+         A rests after 1
+         B runs J2.1 by lease 1",
+    );
+}
