@@ -411,8 +411,8 @@ fn other_rules_leave_no_trace_of_the_old_order_among_the_jobs_of_an_owner() {
          sync r1
          submit custom owner chat
          submit baseline owner chat
-         submit custom prio -9 phones 2
-         rule class baseline rank 9
+         submit idle phones 2
+         rule class baseline rank 3
          cancel J1",
         "J1 queued
          J1.1 on A
