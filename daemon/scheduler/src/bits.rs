@@ -24,6 +24,9 @@ impl Bits {
     }
 
     pub(crate) fn put(&mut self, place: usize, is_member: bool) {
+        if self.has(place) == is_member {
+            return;
+        }
         if is_member {
             self.set(place);
         } else {

@@ -54,6 +54,8 @@ pub(crate) struct Phone {
     pub(crate) is_fresh: bool,
     /// When its attempt has to be over.
     pub(crate) deadline: Option<Time>,
+    /// When it is looked at for that: then, or before.
+    pub(crate) timed_at: Option<Time>,
     /// The build under which it is noted as free.
     pub(crate) freed_build: Option<BuildHash>,
     /// Whether readers know it as one that works.
@@ -105,6 +107,7 @@ impl Phone {
             touch: Touch::Nothing,
             is_fresh: false,
             deadline: None,
+            timed_at: None,
             freed_build: None,
             is_shown_working: false,
         }

@@ -59,11 +59,12 @@ impl Scheduler {
     pub(crate) fn hear_of_next(&mut self, rack: RackNumber, held: &[HeldLease]) {
         for id in self.racks[rack].unsure.clone() {
             let phone = &self.phones[id];
-            let (Some(next), Some(lease)) =
-                (&phone.record.next, held.iter().find(|lease| lease.phone == *phone.udid()))
-            else {
-                continue;
-            };
+            let Some(next) = &phone.record.next else { continue };
+            // Attempts are numbers: most of what the rack holds is passed over without comparing names.
+            let holds = phone.record.hold.as_ref().map(|hold| hold.attempt);
+            let is_meant = |attempt| holds == Some(attempt) || next.attempt == attempt;
+            let mut held = held.iter().filter(|lease| is_meant(lease.attempt));
+            let Some(lease) = held.find(|lease| lease.phone == *phone.udid()) else { continue };
             match next.phase {
                 NextPhase::Withdrawing => {
                     let is_first = lease.lease == phone.record.last_lease;

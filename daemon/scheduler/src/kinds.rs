@@ -79,6 +79,8 @@ pub(crate) struct Kinds {
     changing: Bits,
     ids: BTreeMap<KindKey, KindId>,
     pub(crate) list: Vec<Kind>,
+    /// The kind of each phone, side by side: whoever looks at many phones for it need not look at each whole.
+    of: Vec<KindId>,
     /// Kinds with a free phone.
     pub(crate) with_free: Bits,
     /// Kinds with a phone whose work gives way, or that is lent out.
@@ -168,6 +170,19 @@ impl Kinds {
             yielding: BTreeSet::new(),
         });
         (id, true)
+    }
+
+    /// The kind of a phone.
+    pub(crate) fn of(&self, phone: PhoneId) -> Option<KindId> {
+        self.of.get(phone).copied()
+    }
+
+    /// A phone is of this kind from now on.
+    pub(crate) fn put(&mut self, phone: PhoneId, kind: KindId) {
+        if self.of.len() <= phone {
+            self.of.resize(phone + 1, KindId::MAX);
+        }
+        self.of[phone] = kind;
     }
 
     /// Notes which of the kinds have what is looked for, after one of them has changed.

@@ -130,7 +130,8 @@ pub(crate) struct Wants {
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     pub(crate) list: Vec<Lane>,
-    ids: BTreeMap<LaneKey, LaneId>,
+    /// Lanes by the requirements that they are for, in order: of one there are few, and they lie side by side.
+    ids: Vec<Vec<(LaneKey, LaneId)>>,
     /// The first place of each lane, whoever's it is; last of all when nothing of it may begin.
     pub(crate) heads: Vec<Place>,
     /// Lanes with a job that may begin.
@@ -192,7 +193,8 @@ impl Lanes {
 
     /// The lane with this key, when there is one.
     pub(crate) fn find(&self, key: &LaneKey) -> Option<LaneId> {
-        self.ids.get(key).copied()
+        let alike = self.ids.get(key.wants)?;
+        alike.binary_search_by(|(known, _)| known.cmp(key)).ok().map(|at| alike[at].1)
     }
 
     /// What a phone must be for a lane with this key.
@@ -226,7 +228,7 @@ impl Lanes {
         let id = match reused {
             Some(id) => {
                 let before = std::mem::replace(&mut self.list[id], lane);
-                self.ids.remove(&before.key);
+                self.ids[before.key.wants].retain(|(_, known)| *known != id);
                 id
             }
             None => {
@@ -235,7 +237,12 @@ impl Lanes {
                 self.list.len() - 1
             }
         };
-        self.ids.insert(key, id);
+        if self.ids.len() <= key.wants {
+            self.ids.resize_with(key.wants + 1, Vec::new);
+        }
+        let alike = &mut self.ids[key.wants];
+        let at = alike.partition_point(|(known, _)| *known < key);
+        alike.insert(at, (key, id));
         self.empty.insert(id);
         id
     }

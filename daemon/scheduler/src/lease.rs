@@ -39,7 +39,7 @@ impl Scheduler {
         slot.seat = phones.first().copied().unwrap_or(usize::MAX);
         let record = Arc::make_mut(&mut slot.record);
         let first = u32::try_from(record.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let mut members = Vec::new();
+        let (mut lead, mut others) = (None, Vec::new());
         for (phone, number) in phones.iter().zip(first..) {
             let seat = &mut self.phones[*phone];
             assert!(seat.record.hold.is_none(), "{} is free", seat.udid());
@@ -51,6 +51,8 @@ impl Scheduler {
             let build = record.spec.build.hash;
             seat.batch = if seat.record.last_build == Some(build) { seat.batch + 1 } else { 1 };
             seat.record.last_build = Some(build);
+            // Most jobs have one attempt only.
+            record.attempts.reserve_exact(1);
             record.attempts.push(AttemptRecord {
                 phone: seat.udid().clone(),
                 rack: seat.record.rack.clone(),
@@ -58,13 +60,16 @@ impl Scheduler {
                 leased_at: now,
                 ended: None,
             });
-            members.push(Member { attempt: number, phone: seat.udid().clone() });
+            let member = Member { attempt: number, phone: seat.udid().clone() };
+            match lead {
+                None => lead = Some(member),
+                Some(_) => others.push(member),
+            }
         }
         let compare = record.spec.compare.clone().map(|name| (name, record.spec.build.hash));
         let class = record.spec.class;
-        let mut members = members.into_iter();
-        if let Some(Member { attempt, phone }) = members.next() {
-            record.state = JobState::Running { attempt, phone, others: members.collect() };
+        if let Some(Member { attempt, phone }) = lead {
+            record.state = JobState::Running { attempt, phone, others };
         }
         self.touch_job(id);
         if let (Some((name, build)), Some(phone)) = (compare, phones.first()) {

@@ -97,9 +97,15 @@ impl Scheduler {
                 }
             }
             if !self.kinds.with_victims.is_empty() || !self.ahead.staged.is_empty() {
-                asking.jobs.append(&mut jobs);
+                if asking.jobs.is_empty() {
+                    std::mem::swap(&mut asking.jobs, &mut jobs);
+                } else {
+                    asking.jobs.append(&mut jobs);
+                }
                 asking.lanes.extend(lanes);
             }
+            use_again(&mut self.turn.phones, phones);
+            use_again(&mut self.turn.jobs, jobs);
         }
     }
 
@@ -112,12 +118,13 @@ impl Scheduler {
         for owner in owners {
             self.summon_for_owner(owner);
         }
-        for job in jobs {
-            self.summon(job);
+        for job in &jobs {
+            self.summon(*job);
         }
         for lane in lanes {
             self.summon_for_lane(lane);
         }
+        use_again(&mut self.turn.jobs, jobs);
         true
     }
 
@@ -504,5 +511,13 @@ impl Scheduler {
             .take(wanted)
             .count()
             == wanted
+    }
+}
+
+/// Keeps an emptied list for the next turn, as nearly every turn needs one.
+fn use_again<T>(list: &mut Vec<T>, mut used: Vec<T>) {
+    if list.capacity() == 0 {
+        used.clear();
+        *list = used;
     }
 }

@@ -99,7 +99,7 @@ impl Scheduler {
             phone.is_fresh = false;
         }
         let mut out = orders;
-        if let Some(at) = brain.timers.next() {
+        if let Some((at, _)) = brain.timers.first() {
             brain.woken_at = Some(at);
             out.push(Decision::WakeAt(at));
         }

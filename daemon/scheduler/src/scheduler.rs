@@ -182,14 +182,11 @@ impl Scheduler {
     /// Whatever was waiting for a time that has come. The same for every event: a timer that fires late or
     /// twice changes nothing.
     fn time_passed(&mut self) {
-        while let Some(timer) = self.timers.due(self.now) {
+        while let Some((at, timer)) = self.timers.due(self.now) {
             match timer {
                 Timer::Expire(job) => self.expire(job),
                 Timer::Loosen(job) => self.loosen(job),
-                Timer::Deadline(phone) => {
-                    self.phones[phone].deadline = None;
-                    self.give_up(phone, "the attempt did not end in its time");
-                }
+                Timer::Deadline(phone) => self.look_at_deadline(phone, at),
                 Timer::Silence(rack) => self.listen_for(rack),
                 Timer::Parole(phone) => self.parole(phone),
                 Timer::Return(phone) => self.give_back(phone),
@@ -204,6 +201,7 @@ impl Scheduler {
     /// Everything that this turn has led to: what is recorded comes before what is ordered.
     fn tell(&mut self) -> Vec<Decision> {
         let jobs = std::mem::take(&mut self.turn.touched_jobs);
+        self.turn.out.reserve(jobs.len() + 2 * self.turn.touched.len() + 1);
         for id in &jobs {
             if let Some(slot) = self.jobs.get_mut(*id) {
                 slot.is_touched = false;
@@ -245,8 +243,9 @@ impl Scheduler {
     }
 
     fn ask_to_be_woken(&mut self) {
+        self.drop_old_deadlines();
         // A timer that fires too early costs one empty turn; asking anew at every heartbeat would cost more.
-        if let Some(at) = self.timers.next()
+        if let Some((at, _)) = self.timers.first()
             && self.woken_at.is_none_or(|asked| at < asked)
         {
             self.woken_at = Some(at);

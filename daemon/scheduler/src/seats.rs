@@ -69,6 +69,7 @@ impl Scheduler {
             return;
         }
         (phone.kind, phone.noted) = (kind, noted);
+        self.kinds.put(id, kind);
         let fresh = noted.free.is_some() && (old.free.is_none() || old_kind != kind);
         if fresh && !phone.is_fresh {
             phone.is_fresh = true;
@@ -188,16 +189,50 @@ impl Scheduler {
 
     fn set_deadline(&mut self, id: PhoneId, deadline: Option<Time>) {
         let phone = &mut self.phones[id];
-        if phone.deadline == deadline {
-            return;
-        }
-        if let Some(before) = phone.deadline {
-            self.timers.unset(before, Timer::Deadline(id));
-        }
         phone.deadline = deadline;
-        if let Some(deadline) = deadline {
+        // Nearly every attempt ends long before its deadline: a timer that is set already serves for the next ones, and is
+        // set anew when it fires too early.
+        if let Some(deadline) = deadline
+            && phone.timed_at.is_none_or(|at| deadline < at)
+        {
+            phone.timed_at = Some(deadline);
             self.timers.set(deadline, Timer::Deadline(id));
         }
+    }
+
+    /// The attempt on a phone may have to be over by now.
+    pub(crate) fn look_at_deadline(&mut self, id: PhoneId, at: Time) {
+        if self.renew_deadline(id, at) {
+            return;
+        }
+        let phone = &mut self.phones[id];
+        (phone.timed_at, phone.deadline) = (None, None);
+        self.give_up(id, "the attempt did not end in its time");
+    }
+
+    /// Nobody is woken for the deadline of an attempt that is over.
+    pub(crate) fn drop_old_deadlines(&mut self) {
+        while let Some((at, Timer::Deadline(id))) = self.timers.first()
+            && self.phones[id].deadline != Some(at)
+        {
+            self.timers.pop();
+            self.renew_deadline(id, at);
+        }
+    }
+
+    /// Sets a timer anew that was for an attempt that is over, or has become longer. Says whether it was.
+    fn renew_deadline(&mut self, id: PhoneId, at: Time) -> bool {
+        let phone = &mut self.phones[id];
+        if phone.timed_at != Some(at) {
+            return true;
+        }
+        if phone.deadline == Some(at) {
+            return false;
+        }
+        phone.timed_at = None;
+        let deadline = phone.deadline;
+        self.set_deadline(id, deadline);
+        true
     }
 
     fn unnote(&mut self, id: PhoneId, kind_id: KindId, noted: Noted) {
@@ -220,7 +255,9 @@ impl Scheduler {
         if let Some(key) = noted.lent_out {
             kind.lent_out.remove(&key);
         }
-        kind.yielding.remove(&id);
+        if noted.yielding {
+            kind.yielding.remove(&id);
+        }
         kind.working -= u32::from(noted.working);
         kind.busy -= u32::from(noted.busy);
         self.kinds.note(kind_id);

@@ -102,8 +102,8 @@ impl Scheduler {
         let lane = &self.lanes.list[slot.lane];
         let lesser = (Bound::Excluded((place, PhoneId::MAX)), Bound::Unbounded);
         let mut behind = self.ahead.staged.range(lesser).rev().take(OUTBID_LOOKS);
-        let found =
-            behind.find(|(_, phone)| lane.native.has(self.phones[*phone].kind) && self.accepts(slot, *phone));
+        let is_native = |phone| self.kinds.of(phone).is_some_and(|kind| lane.native.has(kind));
+        let found = behind.find(|(_, phone)| is_native(*phone) && self.accepts(slot, *phone));
         if let Some((_, phone)) = found {
             self.take_back(*phone);
         }
