@@ -35,8 +35,8 @@ pub struct Accepted {
 }
 
 #[derive(Deserialize)]
-struct Created {
-    id: String,
+struct Created<'a> {
+    id: &'a str,
 }
 
 /// Submits one job.
@@ -50,7 +50,7 @@ pub async fn submit(http: &mut Http, body: &[u8]) -> anyhow::Result<Accepted> {
     if answer.status != 201 {
         bail!("a job was answered with {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
     }
-    let created: Created = serde_json::from_slice(&answer.body).context("a job is described in JSON")?;
+    let created: Created<'_> = serde_json::from_slice(&answer.body).context("a job is described in JSON")?;
     let id: holdfast_wire::id::JobId = created.id.parse().context("a job has a number")?;
     Ok(Accepted { job: id.0, sent, took })
 }

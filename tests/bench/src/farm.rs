@@ -166,6 +166,9 @@ impl Rows {
     /// # Errors
     /// Nothing is seen in time, or an agent is in trouble.
     pub async fn next(&mut self) -> anyhow::Result<Seen> {
+        if let Ok(seen) = self.seen.try_recv() {
+            return Ok(seen);
+        }
         let deadline = Instant::now() + PATIENCE;
         loop {
             match tokio::time::timeout(Duration::from_secs(5), self.seen.recv()).await {

@@ -1,6 +1,7 @@
 //! An HTTP/1.1 client of one daemon on the loopback: one connection, one request at a time, whole answers. It does as
 //! little as possible, so that the machine is left to what is measured. No TLS, no redirects, no pooling.
 
+use std::io::Write;
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail};
@@ -15,6 +16,7 @@ const HEAD_BYTES_MAX: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Http {
     address: SocketAddr,
+    host: String,
     stream: Option<TcpStream>,
     sent: Vec<u8>,
     read: Vec<u8>,
@@ -32,7 +34,7 @@ pub struct Answer {
 impl Http {
     /// A client of the daemon at this address. Nothing is sent yet.
     pub fn new(address: SocketAddr) -> Self {
-        Self { address, stream: None, sent: Vec::new(), read: Vec::new() }
+        Self { address, host: address.to_string(), stream: None, sent: Vec::new(), read: Vec::new() }
     }
 
     /// Sends a JSON body and reads the answer.
@@ -63,12 +65,13 @@ impl Http {
             }
         };
         self.sent.clear();
-        let head = format!(
+        write!(
+            self.sent,
             "{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-type: {content}\r\ncontent-length: {}\r\n\r\n",
-            self.address,
+            self.host,
             body.len()
-        );
-        self.sent.extend_from_slice(head.as_bytes());
+        )
+        .context("memory takes every head")?;
         self.sent.extend_from_slice(body);
         stream.write_all(&self.sent).await.context("the connection broke while sending")?;
         let answer = read_answer(&mut stream, &mut self.read).await?;

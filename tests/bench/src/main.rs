@@ -58,9 +58,21 @@ enum Measurement {
     SkipLocked,
 }
 
-#[tokio::main]
+/// One worker for everything: clients and agents stand for other machines, and what they cost here is taken from what is
+/// measured. More threads would wake each other for every answer.
+#[tokio::main(flavor = "multi_thread", worker_threads = 1)]
 async fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    // The program's first task would stand beside the worker, on a thread of its own.
+    match tokio::spawn(run(Arguments::parse())).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: the measurements stopped: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> ExitCode {
     let Subject::Scheduler = arguments.subject;
     let depth = if arguments.quick { Depth::Quick } else { Depth::Full };
     let setup = Setup { depth, trace: arguments.trace.clone(), events: arguments.events };

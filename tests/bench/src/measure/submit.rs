@@ -47,10 +47,14 @@ pub async fn measure(setup: &Setup) -> anyhow::Result<Figures> {
     let (mut placed, mut ended) = (0_usize, 0_usize);
     while Instant::now() < end {
         let Ok(seen) = tokio::time::timeout_at(end.into(), rows.next()).await else { break };
-        match seen?.what {
-            What::Run { .. } => placed += 1,
-            What::Confirmed => ended += 1,
-            What::Yield => {}
+        // What is there already needs no timer of its own.
+        let more = std::iter::from_fn(|| rows.seen.try_recv().ok());
+        for seen in std::iter::once(seen?).chain(more) {
+            match seen.what {
+                What::Run { .. } => placed += 1,
+                What::Confirmed => ended += 1,
+                What::Yield => {}
+            }
         }
     }
     let accepted = clients.await.context("the clients stopped")??;
