@@ -17,6 +17,12 @@ use holdfast_wire::time::Time;
 use crate::nouns::name;
 use crate::policies::policy;
 
+/// Earlier starts of an agent that are remembered: `STARTS_REMEMBERED` of `daemon/src/http/agents.rs`.
+const STARTS_REMEMBERED: usize = 8;
+
+/// How long a request of an earlier start may be on its way, milliseconds: `LATE_FOR` there.
+const LATE_FOR_MS: u64 = 120_000;
+
 /// What survives the daemon.
 #[derive(Debug, Default)]
 pub struct Disk {
@@ -121,6 +127,8 @@ struct RackOrders {
 #[derive(Debug)]
 struct Seat {
     start: StartId,
+    /// Starts before that one, the latest last, and when each was followed by another, in true time.
+    before: VecDeque<(StartId, u64)>,
     newest: u64,
     phones: Version,
 }
@@ -185,12 +193,23 @@ impl Daemon {
         Ok((daemon, decisions))
     }
 
-    /// Whether a request is to be looked at: one that arrives behind a newer one of the same start is not.
-    pub fn note(&mut self, request: &SyncRequest) -> bool {
-        let new = || Seat { start: request.agent_start.clone(), newest: 0, phones: Version::default() };
-        let seat = self.seats.entry(request.rack.clone()).or_insert_with(new);
+    /// Whether a request is to be looked at: one that arrives behind a newer one of the same start, or behind a newer
+    /// start, is not. `now_ms` counts true time.
+    pub fn note(&mut self, request: &SyncRequest, now_ms: u64) -> bool {
+        let start = || request.agent_start.clone();
+        let new = |before| Seat { start: start(), before, newest: 0, phones: Version::default() };
+        let seat = self.seats.entry(request.rack.clone()).or_insert_with(|| new(VecDeque::new()));
+        seat.before.retain(|(_, followed_ms)| now_ms - followed_ms < LATE_FOR_MS);
+        if seat.before.iter().any(|(start, _)| *start == request.agent_start) {
+            return false;
+        }
         if seat.start != request.agent_start {
-            *seat = new();
+            let mut before = std::mem::take(&mut seat.before);
+            before.push_back((seat.start.clone(), now_ms));
+            if before.len() > STARTS_REMEMBERED {
+                before.pop_front();
+            }
+            *seat = new(before);
         }
         let is_newest = request.number > seat.newest;
         if is_newest {

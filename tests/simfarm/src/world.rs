@@ -288,7 +288,7 @@ impl World {
         }
         let Some(daemon) = &mut self.daemon else { return self.answer(from, None) };
         // What was overtaken is refused; its agent asks for something newer already.
-        if daemon.note(&request) {
+        if daemon.note(&request, self.around.now_ms) {
             self.ask(Ask::Agent(from, request));
         }
     }
