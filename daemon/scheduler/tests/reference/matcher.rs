@@ -290,6 +290,14 @@ impl<'a> Match<'a> {
             if distinct.len() != phones || !is_among {
                 return Err(format!("{id} was given {given:?}, of {fitting:?}"));
             }
+            // Its turn on a phone may have gone to the other build of its comparison, and it found another phone since.
+            fitting.retain(|udid| !given.contains(udid));
+            if job.spec.compare.is_some()
+                && let Some(other) = self.instead(id, &fitting)
+            {
+                self.begin(other);
+                self.open.remove(&other);
+            }
             self.begin(id);
             return Ok(());
         }
