@@ -326,11 +326,15 @@ impl Snapshot {
     fn put_phone(&mut self, phone: ShownPhone) {
         let udid = phone.facts.udid.clone();
         let key = (phone.rack.clone(), phone.facts.slot.clone(), udid.clone());
-        if let Some(before) = self.phone_keys.get(&udid).filter(|before| **before != key).cloned() {
-            self.phones.remove(&before);
+        let before = self.phone_keys.get(&udid);
+        // A phone that stays where it is changes nothing there, and readers go on to share it.
+        if before != Some(&key) {
+            if let Some(before) = before.cloned() {
+                self.phones.remove(&before);
+            }
+            self.phone_keys.insert(udid, key.clone());
         }
-        self.phones.insert(key.clone(), Arc::new(phone));
-        self.phone_keys.insert(udid, key);
+        self.phones.insert(key, Arc::new(phone));
     }
 
     fn look_at_rack(&mut self, brain: &Scheduler, id: &RackId) {
