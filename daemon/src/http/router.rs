@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -70,8 +70,7 @@ pub fn router(app: App) -> Router {
                 Refusal::trouble("the daemon made a mistake with this request; its log has more")
                     .into_response()
             }),
-            middleware::from_fn(safe_headers),
-            middleware::from_fn_with_state(app.clone(), in_time),
+            middleware::from_fn_with_state(app.clone(), guarded),
         ))
         .with_state(app)
 }
@@ -142,8 +141,15 @@ async fn wrong_method(request: Request) -> Refusal {
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method", "The method is not taken", detail)
 }
 
+/// Every request has its deadline, and every answer the headers that make it safe.
+async fn guarded(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = in_time(&app, request, next).await;
+    make_safe(response.headers_mut());
+    response
+}
+
 /// Requests have a deadline, but for those that take long by their nature: each of these has its own.
-async fn in_time(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn in_time(app: &App, request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let long = path.starts_with("/agent/") || path.ends_with("/changes") || path.ends_with("/events");
     let upload = path.starts_with("/api/v1/builds") && request.method() != axum::http::Method::GET;
@@ -162,9 +168,7 @@ async fn in_time(State(app): State<App>, request: Request, next: Next) -> Respon
 }
 
 /// Headers that keep what came from phones and uploaders from being run by a browser.
-async fn safe_headers(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+fn make_safe(headers: &mut HeaderMap) {
     let mut set = |name: HeaderName, value: &'static str| {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     };
@@ -172,5 +176,4 @@ async fn safe_headers(request: Request, next: Next) -> Response {
     set(header::X_FRAME_OPTIONS, "DENY");
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
-    response
 }
