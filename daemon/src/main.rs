@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
+use axum::serve::ListenerExt;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
 use holdfast_store::SledStore;
@@ -165,6 +166,12 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let address = listener.local_addr().context("cannot tell the own address")?;
     let mut running = tokio::spawn(farm_loop.run());
     let stopped = stopping.clone();
+    // An answer is written whole: waiting for more of it would only keep it back.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot switch off Nagle's delay");
+        }
+    });
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(stopped.cancelled_owned());
     let mut server = tokio::spawn(server.into_future());
     tracing::info!(%address, "serving");
