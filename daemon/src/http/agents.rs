@@ -20,6 +20,7 @@ use holdfast_wire::sync::{
     SyncRequest, Version,
 };
 
+use super::answer::Answer;
 use super::problem::{Body, Path, Refusal};
 use super::state::App;
 use crate::blobs::Presence;
@@ -110,8 +111,8 @@ impl Agents {
 /// One request of an agent: everything it has to say, answered with what changed for it.
 #[utoipa::path(post, path = "/agent/v1/sync", tag = "agents", request_body = SyncRequest,
     responses((status = 200, body = SyncReply), (status = 409, body = Problem), (status = 422, body = Problem)))]
-pub async fn sync(State(app): State<App>, body: Body<SyncRequest>) -> Result<axum::Json<SyncReply>, Refusal> {
-    let request = body.value;
+pub async fn sync(State(app): State<App>, body: Body<SyncRequest>) -> Result<Answer<SyncReply>, Refusal> {
+    let mut request = body.value;
     check(&request)?;
     if app.agents.note(&request) == Turn::Overtaken {
         let detail =
@@ -122,7 +123,7 @@ pub async fn sync(State(app): State<App>, body: Body<SyncRequest>) -> Result<axu
     let same_start = request.daemon_start.as_ref() == Some(&app.start);
     let seen = if same_start { request.orders_seen } else { Version::default() };
     // An agent that knows another start sends only what changed since then, so its reports are not all there are.
-    let (confirmed, refused) = take_in(&app, &request).await?;
+    let (confirmed, refused) = take_in(&app, &mut request).await?;
     if same_start || request.daemon_start.is_none() {
         app.agents.took(&request);
     }
@@ -137,7 +138,7 @@ pub async fn sync(State(app): State<App>, body: Body<SyncRequest>) -> Result<axu
         }
     }
     let orders = orders.borrow();
-    Ok(axum::Json(SyncReply {
+    Ok(Answer(SyncReply {
         daemon_start: app.start.clone(),
         now: app.clock.now(),
         orders_version: orders.version(),
@@ -166,8 +167,8 @@ fn check(request: &SyncRequest) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Takes in what an agent says, and answers once all of it is on disk.
-async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<RefusedEntry>), Refusal> {
+/// Takes in what an agent says, and answers once all of it is on disk. What it holds and what is idle is taken out.
+async fn take_in(app: &App, request: &mut SyncRequest) -> Result<(Vec<EntryId>, Vec<RefusedEntry>), Refusal> {
     let rack = request.rack.clone();
     let mut events: Vec<Event> = Vec::new();
     let report = |report: &PhoneReport| Event::PhoneReported {
@@ -199,13 +200,13 @@ async fn take_in(app: &App, request: &SyncRequest) -> Result<(Vec<EntryId>, Vec<
     }
     events.push(Event::RackSynced {
         rack: rack.clone(),
-        held: request.held.clone(),
-        idle: request.idle.clone(),
+        held: std::mem::take(&mut request.held),
+        idle: std::mem::take(&mut request.idle),
     });
     let agent_version = request.agent_version.clone();
     let spoke = AgentSpoke { rack, agent_version, events, crashes, results, reports };
     app.farm.ask(|answer| Ask::Agent { spoke: Box::new(spoke), answer }).await?;
-    app.farm.show_progress(request.progress.clone());
+    app.farm.show_progress(std::mem::take(&mut request.progress));
     Ok((confirmed, refused))
 }
 

@@ -16,6 +16,7 @@ use holdfast_wire::outcome::{AttemptReport, CaseResult};
 use serde::Deserialize;
 
 use super::agents::off_the_runtime;
+use super::answer::Answer;
 use super::job_list::{Cursor, Listing, Order, Position, Section};
 use super::problem::{Body, Path, Query, Refusal};
 use super::state::App;
@@ -43,7 +44,7 @@ pub async fn submit(
     State(app): State<App>,
     headers: HeaderMap,
     body: Body<JobRequest>,
-) -> Result<(StatusCode, Json<JobView>), Refusal> {
+) -> Result<(StatusCode, Answer<JobView>), Refusal> {
     let key = idempotency_key(&headers)?;
     let snapshot = app.farm.snapshot();
     let spec = Box::new(spec_of(&app, &snapshot, body.value)?);
@@ -51,12 +52,16 @@ pub async fn submit(
         let detail = format!("{} jobs wait already; send this one later", snapshot.queue_len());
         return Err(Refusal::new(StatusCode::TOO_MANY_REQUESTS, "queue-full", "Too many jobs wait", detail));
     }
+    // What is held while it waits for the disk cannot be let go of by the turns that replace it.
+    drop(snapshot);
     let body_hash = BlobHash::new(*blake3::hash(&body.bytes).as_bytes());
     let key = key.map(|key| (key, body_hash));
     let submitted = app.farm.ask(|answer| Ask::Submit { spec, key, answer }).await?;
     let (job, waiting, never) = match submitted {
         Submitted::New { job, waiting, never } => (job, waiting, never),
-        Submitted::Before(job) => return Ok((StatusCode::OK, Json(view(&app, job, Detail::Short).await?))),
+        Submitted::Before(job) => {
+            return Ok((StatusCode::OK, Answer(view(&app, job, Detail::Short).await?)));
+        }
         Submitted::OtherBody(job) => {
             let what =
                 format!("was used for another request, which became {job}; take a new key for a new job");
@@ -67,9 +72,12 @@ pub async fn submit(
     match app.farm.snapshot().job(job, |_| Vec::new()) {
         Some(view) => {
             let waiting = waiting.filter(|_| view.state == JobState::Queued);
-            Ok((StatusCode::CREATED, Json(JobView { waiting, warning, ..view })))
+            Ok((StatusCode::CREATED, Answer(JobView { waiting, warning, ..view })))
         }
-        None => Ok((StatusCode::CREATED, Json(JobView { warning, ..view(&app, job, Detail::Short).await? }))),
+        None => {
+            let view = view(&app, job, Detail::Short).await?;
+            Ok((StatusCode::CREATED, Answer(JobView { warning, ..view })))
+        }
     }
 }
 

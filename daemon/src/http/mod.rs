@@ -7,11 +7,13 @@
 //! | [`pools`], [`owners`], [`schedules`], [`config`] | the rules, as operators see and change them |
 //! | [`changes`] | the change stream |
 //! | [`health`] | whether the daemon is well, and its metrics |
+//! | [`answer`] | how an answer is written where there are thousands a second |
 //! | [`problem`] | how a refusal looks |
 //! | [`lists`] | lists that do not shift |
 //! | [`router`] | all of it together, with limits and headers |
 
 pub mod agents;
+pub mod answer;
 pub mod audit;
 pub mod builds;
 pub mod cases;
