@@ -18,6 +18,10 @@ use crate::retry::running;
 use crate::scheduler::Scheduler;
 use crate::timers::Timer;
 
+/// What the end of an attempt usually leads to: two jobs, an owner and a phone are recorded, an order is given, and the
+/// next waking is asked for.
+const USUAL_DECISIONS: usize = 6;
+
 impl Scheduler {
     pub(crate) fn happened(&mut self, event: Event) {
         match event {
@@ -142,6 +146,7 @@ impl Scheduler {
             .and_then(|slot| self.phones.get(slot.seat).map(|phone| (slot.seat, phone)));
         let seat = seat.filter(|(_, phone)| phone.udid() == udid).map(|(id, _)| id);
         let Some(id) = seat.or_else(|| self.by_udid.get(udid).copied()) else { return };
+        self.turn.out.reserve(USUAL_DECISIONS);
         self.has_begun_and_ended(id, attempt, lease);
         let phone = &mut self.phones[id];
         let holds = phone.record.hold.as_ref().filter(|hold| hold.attempt == attempt);

@@ -21,6 +21,8 @@ pub(crate) type RackNumber = usize;
 /// A phone, as the brain knows it.
 #[derive(Debug)]
 pub(crate) struct Phone {
+    /// Its name, which is asked for more often than the other facts about it, and is the only one that never changes.
+    udid: Udid,
     pub(crate) record: PhoneRecord,
     pub(crate) rack: RackNumber,
     pub(crate) readiness: Readiness,
@@ -34,6 +36,8 @@ pub(crate) struct Phone {
     /// Which of the facts that were ever asked about hold.
     pub(crate) truth: Bits,
     pub(crate) kind: KindId,
+    /// Whether neither that nor its pool has changed since its kind was found out.
+    pub(crate) is_sorted: bool,
     /// Whether that kind knows it.
     pub(crate) is_member: bool,
     /// Its pool, by its place in the policy.
@@ -88,6 +92,7 @@ pub(crate) enum Touch {
 impl Phone {
     pub(crate) fn new(record: PhoneRecord, rack: RackNumber, now: Time) -> Self {
         Self {
+            udid: record.facts.udid.clone(),
             record,
             rack,
             readiness: Readiness::Offline,
@@ -97,6 +102,7 @@ impl Phone {
             claims: Claims::new(),
             truth: Bits::default(),
             kind: 0,
+            is_sorted: false,
             is_member: false,
             pool: None,
             noted: Noted::default(),
@@ -132,7 +138,7 @@ impl Phone {
     }
 
     pub(crate) fn udid(&self) -> &Udid {
-        &self.record.facts.udid
+        &self.udid
     }
 
     /// Takes over a report. Says what changed.

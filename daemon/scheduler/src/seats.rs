@@ -45,7 +45,7 @@ impl Scheduler {
         };
         let pool = pool.and_then(|name| self.policy.pools.iter().position(|pool| pool.name == *name));
         let phone = &mut self.phones[id];
-        (phone.truth, phone.pool) = (truth, pool);
+        (phone.truth, phone.pool, phone.is_sorted) = (truth, pool, false);
     }
 
     /// Makes the notes about a phone true to what it is.
@@ -64,7 +64,7 @@ impl Scheduler {
         let phone = &mut self.phones[id];
         let (old_kind, old) = (phone.kind, phone.noted);
         let was_member = phone.is_member;
-        phone.is_member = true;
+        (phone.is_member, phone.is_sorted) = (true, true);
         if old_kind == kind && old == noted && was_member {
             return;
         }
@@ -106,6 +106,9 @@ impl Scheduler {
 
     fn kind_of(&mut self, id: PhoneId) -> KindId {
         let phone = &self.phones[id];
+        if phone.is_sorted {
+            return phone.kind;
+        }
         if let Some(kind) = self.kinds.list.get(phone.kind)
             && kind.key.pool == phone.pool
             && kind.key.facts == phone.truth

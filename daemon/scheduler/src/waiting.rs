@@ -291,7 +291,7 @@ impl Scheduler {
             let place = Whereabouts { facts: &phone.record.facts, rack: &phone.record.rack, pool };
             let truth = self.kinds.more_truth(&phone.truth, known, &place);
             if truth != phone.truth {
-                self.phones[id].truth = truth;
+                (self.phones[id].truth, self.phones[id].is_sorted) = (truth, false);
                 self.settle(id);
             }
         }
