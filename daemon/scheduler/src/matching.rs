@@ -75,7 +75,9 @@ impl Scheduler {
                     || self.jobs.get(*job).is_some_and(|slot| self.shares.list[slot.owner].is_tight(grants))
             };
             let something_comes = !phones.is_empty() || !jobs.is_empty();
+            // And of several owners who may begin a job from now on, the first of all their jobs has the choice.
             let rivals = (something_comes && !owners.is_empty())
+                || owners.len() > 1
                 || (!phones.is_empty() && jobs.iter().any(has_rivals));
             if phones.len() > 1 || !lanes.is_empty() || rivals {
                 if self.has_free() {

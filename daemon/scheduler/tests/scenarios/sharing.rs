@@ -237,6 +237,49 @@ fn a_new_day_brings_new_minutes_and_a_restart_does_not() {
 }
 
 #[test]
+fn of_several_owners_whom_a_new_day_lets_through_the_first_of_all_their_jobs_has_the_choice() {
+    check(
+        "rule owner chat minutes 1
+         rule owner team minutes 1
+         rule class custom lift never
+         phone A on r1
+         phone B on r1
+         sync r1
+         submit custom owner chat
+         submit custom owner team
+         keep r1 70 A:1 J1.1 B:1 J2.1
+         end J1.1 on A lease 1 passed
+         end J2.1 on B lease 1 passed
+         wait 85200
+         sync r1
+         submit custom owner video
+         submit custom owner video phones 2
+         submit custom owner chat prio 1
+         submit custom owner team prio 2
+         queue
+         keep r1 200 A:2 J3.1
+         queue",
+        "J1.1 on A
+         A runs J1.1 by lease 1
+         J2.1 on B
+         B runs J2.1 by lease 1
+         J1 passed
+         A rests after 1
+         J2 passed
+         B rests after 1
+         J3.1 on A
+         A runs J3.1 by lease 2
+         J4 queued
+         J5 queued
+         J6 queued
+         waiting: J4 J6 J5
+         J6.1 on B
+         B runs J6.1 by lease 2
+         waiting: J5 J4",
+    );
+}
+
+#[test]
 fn minutes_of_a_day_that_a_clock_set_back_has_yet_to_reach_again_are_not_forgotten() {
     check(
         "rule owner chat minutes 1
