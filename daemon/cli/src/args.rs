@@ -231,9 +231,14 @@ pub enum CrashCommand {
         after_help = "With --json one object a line: the file, what ended the process, the stack that matters and the \
                       signature of the defect; malformed says what is wrong with a file and where.\nIn a folder all \
                       files are read, those in folders below it too; files that begin with a dot, and those that \
-                      neither are reports nor are named like one, are left out.\n\nExit code 0 when every file was \
+                      neither are reports nor are named like one, are left out.\n\nWith --symbols the \
+                      app's frames get functions, files and lines, inlined functions as frames of their own, and the \
+                      signature is made of them. dSYMs are found by UUID wherever they lie in the folder, also in zips \
+                      and in zips in zips; those of another build are refused. missing_symbols (on the page \
+                      \"symbols are missing\") names what nobody had.\n\nExit code 0 when every file was \
                       read at least in part, 6 when nothing could be read of one.\n\nExamples:\n  \
-                      holdfast crash read Chat-2026-03-02-091531.ips\n  holdfast crash read --json reports/ | jq -r \
+                      holdfast crash read Chat-2026-03-02-091531.ips\n  holdfast crash read --symbols builds/ Chat-2026-03-02-091531.ips\n  \
+                      holdfast crash read --json reports/ | jq -r \
                       .signature | sort | uniq -c\n  pbpaste | holdfast crash read -"
     )]
     Read {
@@ -243,6 +248,12 @@ pub enum CrashCommand {
         /// Print the text that Apple's own tools make of a report; of kinds without one, the page.
         #[arg(long)]
         text: bool,
+        /// A folder with dSYMs, or one dSYM, bare or in a zip: names the frames of the app.
+        #[arg(long, value_name = "DIR")]
+        symbols: Option<PathBuf>,
+        /// Where compiled symbols are kept for the next time [default: holdfast/symbols in the user's cache folder].
+        #[arg(long, value_name = "DIR", requires = "symbols", env = "HOLDFAST_SYMBOL_CACHE")]
+        symbol_cache: Option<PathBuf>,
     },
 }
 

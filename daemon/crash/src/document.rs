@@ -9,6 +9,7 @@ use crate::report::{
     ApplicationInfo, Exception, Frame, Jetsam, LaunchPhase, Report, Resource, Termination, UncaughtException,
 };
 use crate::signature::{Rules, SIGNATURE_VERSION, signature};
+use crate::symbols::{MissingSymbols, missing_symbols};
 use serde::{Deserialize, Serialize};
 
 /// A report with its signature. A member is `null` where its type has no such thing or nobody knows.
@@ -75,6 +76,8 @@ pub struct Document {
     /// The stack to look at first, innermost frame first: where an uncaught exception was thrown, else the crashed
     /// thread's.
     pub frames: Option<Vec<Frame>>,
+    /// Images of the app whose frames have no names, with the UUIDs of the dSYMs that would name them.
+    pub missing_symbols: Option<Vec<MissingSymbols>>,
     /// How many images were loaded.
     pub image_count: Option<usize>,
     /// What it has in common with other reports of the same defect, in words.
@@ -138,6 +141,7 @@ pub fn document(file: &str, report: &Report, rules: &Rules) -> Document {
         thread_count: report_of_process.then_some(report.threads.len()),
         crashed_thread: report.crashed().map(|thread| thread.index).or(report.crashed_thread),
         frames: report_of_process.then(|| report.main_stack().to_vec()),
+        missing_symbols: report_of_process.then(|| missing_symbols(report)),
         image_count: report_of_process.then_some(report.images.len()),
         signature: signature.as_ref().map(ToString::to_string),
         signature_id: signature.as_ref().map(crate::Signature::id),

@@ -3,7 +3,8 @@
 //! iPhones leave a file for every crash, kill, hang, panic and memory shortage. [`read`] turns the bytes of one into a
 //! [`Report`] and never fails; [`summary`] says it in one line, [`render_text`] on a terminal page, [`apple_text`] in the
 //! form of Apple's own tools, and [`signature`] what it has in common with other reports of the same defect.
-//! Nothing here opens files or connections. Symbols and groups are not here.
+//! [`symbolicate`] names frames by symbols that the caller has.
+//! Nothing here opens files or connections. Where symbols are found, and groups, are not here.
 
 mod apple;
 mod body;
@@ -24,6 +25,7 @@ mod render;
 mod report;
 mod signature;
 mod summary;
+mod symbols;
 mod system;
 mod tape;
 mod text;
@@ -43,3 +45,4 @@ pub use report::{
 };
 pub use signature::{Rules, SIGNATURE_VERSION, Signature, signature};
 pub use summary::{Summary, place, summary};
+pub use symbols::{Found, Function, MissingSymbols, Wanted, missing_symbols, symbolicate};

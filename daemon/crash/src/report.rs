@@ -71,6 +71,9 @@ pub struct Report {
     pub images: Vec<Image>,
     /// Position in `images` of the process' own executable; often not the first.
     pub app_image: Option<usize>,
+    /// UUIDs of the images for which symbols were at hand after the report was read.
+    #[serde(default)]
+    pub symbolicated: Vec<Arc<str>>,
     /// Application-specific information: what libraries said before the end.
     pub application_info: Vec<ApplicationInfo>,
     /// What the kernel said about the faulting address.
@@ -123,6 +126,7 @@ impl Report {
             last_exception_backtrace: Vec::new(),
             images: Vec::new(),
             app_image: None,
+            symbolicated: Vec::new(),
             application_info: Vec::new(),
             vm_region_info: None,
             kernel_triage: None,

@@ -80,7 +80,7 @@ pub(crate) fn titled(title: &str, words: &str) -> String {
     if words.starts_with(title) { words.to_owned() } else { format!("{title}: {words}") }
 }
 
-/// `symbol + 12 (file:line)`, else `+ offset` in the image, else the address.
+/// `symbol + 12 (file:line)`, of the file its name without its folders; else `+ offset` in the image, else the address.
 pub fn place(frame: &Frame) -> String {
     let Some(symbol) = &frame.symbol else {
         return match (frame.offset, frame.address) {
@@ -91,9 +91,15 @@ pub fn place(frame: &Frame) -> String {
     };
     let offset = frame.symbol_offset.map(|offset| format!(" + {offset}")).unwrap_or_default();
     let source = match (&frame.file, frame.line) {
-        (Some(file), Some(line)) => format!(" ({file}:{line})"),
-        (Some(file), None) => format!(" ({file})"),
+        (Some(file), Some(line)) => format!(" ({}:{line})", name_of(file)),
+        (Some(file), None) => format!(" ({})", name_of(file)),
         (None, _) => String::new(),
     };
-    format!("{symbol}{offset}{source}")
+    let inlined = if frame.inlined { " [inlined]" } else { "" };
+    format!("{symbol}{inlined}{offset}{source}")
+}
+
+/// A path's last part.
+pub(crate) fn name_of(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }

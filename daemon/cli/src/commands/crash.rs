@@ -25,9 +25,11 @@ pub(super) async fn run(context: &Context, command: CrashCommand) -> Result<Exit
         CrashCommand::Raw { id } => {
             write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/raw")).await?)
         }
-        CrashCommand::Read { files, text } => {
+        CrashCommand::Read { files, text, symbols, symbol_cache } => {
             let wanted = if text { Texts::Apples } else { Texts::Ours };
-            super::crash_read::run(context.format, wanted, &files)
+            let symbols =
+                symbols.map(|folder| super::crash_symbols::search(&folder, symbol_cache)).transpose()?;
+            super::crash_read::run(context.format, wanted, symbols, &files)
         }
     }
 }

@@ -4,7 +4,9 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use holdfast_crash::{Container, FILE_BYTES_MAX, Report, Rules};
+use holdfast_symbols::Symbols;
 
+use super::crash_symbols::{missing, name_frames};
 use super::stdout_failed;
 use crate::exit::{Exit, Failure};
 use crate::output::{Format, printable, write};
@@ -51,7 +53,12 @@ enum Named {
 }
 
 /// Reads and prints every file, whatever became of those before it.
-pub(super) fn run(format: Format, wanted: Texts, files: &[PathBuf]) -> Result<Exit, Failure> {
+pub(super) fn run(
+    format: Format,
+    wanted: Texts,
+    symbols: Option<Symbols>,
+    files: &[PathBuf],
+) -> Result<Exit, Failure> {
     let form = match (format, wanted) {
         (Format::Json, Texts::Apples) => {
             return Err(Failure::Request("--json and --text are two forms; say one".to_owned()));
@@ -64,7 +71,7 @@ pub(super) fn run(format: Format, wanted: Texts, files: &[PathBuf]) -> Result<Ex
         [one] if !one.is_dir() => Titles::None,
         _ => Titles::FileNames,
     };
-    let mut reading = Reading::new(form, titles);
+    let mut reading = Reading::new(form, titles, symbols);
     for file in files {
         reading.named(file)?;
     }
@@ -77,6 +84,7 @@ struct Reading {
     form: Form,
     titles: Titles,
     rules: Rules,
+    symbols: Option<Symbols>,
     printed: usize,
     unreadable: usize,
     /// Files in folders that are no reports.
@@ -85,8 +93,17 @@ struct Reading {
 }
 
 impl Reading {
-    fn new(form: Form, titles: Titles) -> Self {
-        Self { form, titles, rules: Rules::default(), printed: 0, unreadable: 0, left_out: 0, failed: None }
+    fn new(form: Form, titles: Titles, symbols: Option<Symbols>) -> Self {
+        Self {
+            form,
+            titles,
+            rules: Rules::default(),
+            symbols,
+            printed: 0,
+            unreadable: 0,
+            left_out: 0,
+            failed: None,
+        }
     }
 
     /// One name of the command line.
@@ -134,13 +151,16 @@ impl Reading {
                 return Ok(());
             }
         };
-        let report = holdfast_crash::read(&bytes);
+        let mut report = holdfast_crash::read(&bytes);
         if report.container == Container::Unreadable {
             if named == Named::InFolder && !is_named_like_a_report(path) {
                 self.left_out += 1;
                 return Ok(());
             }
             self.unreadable += 1;
+        }
+        if let Some(symbols) = &mut self.symbols {
+            name_frames(symbols, path, &mut report);
         }
         let mut words = self.words(path, &bytes, &report)?;
         if !words.ends_with('\n') {
@@ -170,7 +190,7 @@ impl Reading {
     }
 
     fn page(&self, report: &Report) -> String {
-        let page = holdfast_crash::render_text(report);
+        let page = holdfast_crash::render_text(report) + &missing(report);
         match holdfast_crash::signature(report, &self.rules) {
             Some(signature) => format!(
                 "{page}\nsignature {} ({}, version {})\n",

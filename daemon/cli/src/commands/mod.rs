@@ -6,6 +6,7 @@ mod case;
 mod config;
 mod crash;
 mod crash_read;
+mod crash_symbols;
 mod doctor;
 mod job;
 mod manual;

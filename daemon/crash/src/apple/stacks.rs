@@ -2,6 +2,7 @@
 
 use super::convert::Form;
 use crate::report::{Frame, Report, Thread};
+use crate::summary::name_of;
 use std::fmt::{Result, Write};
 
 pub(super) fn write_threads(page: &mut String, report: &Report, form: Form) -> Result {
@@ -58,8 +59,8 @@ fn write_place(page: &mut String, frame: &Frame) -> Result {
     let offset = frame.symbol_offset.map(|offset| format!(" + {offset}")).unwrap_or_default();
     let inlined = if frame.inlined { " [inlined]" } else { "" };
     let source = match (&frame.file, frame.line) {
-        (Some(file), Some(line)) => format!(" ({file}:{line})"),
-        (Some(file), None) => format!(" ({file})"),
+        (Some(file), Some(line)) => format!(" ({}:{line})", name_of(file)),
+        (Some(file), None) => format!(" ({})", name_of(file)),
         (None, _) => String::new(),
     };
     writeln!(page, "{symbol}{inlined}{offset}{source}")
