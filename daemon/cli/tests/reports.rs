@@ -164,3 +164,64 @@ fn a_report_cannot_move_the_cursor_of_who_reads_it() {
         );
     }
 }
+
+/// UUID of the build that the page of the feed crashes, as `llvm-dwarfdump --uuid` tells it.
+const MOORING_141: &str = "4c4c4408-5555-3144-a1ff-140fc6c6ab6f";
+
+/// Reads a crash of build 141 with these symbols of `tests/builds`.
+fn read_mooring(form: &[&str], symbols: &str) -> (i32, String, String) {
+    let builds = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/builds").join(symbols);
+    let cache = tempfile::tempdir().unwrap();
+    let path = "/var/containers/Bundle/Application/A/Mooring.app/Mooring";
+    let report = format!(
+        r#"{{"bug_type":"309","app_name":"Mooring","timestamp":"2026-03-02 09:15:31.00 +0800"}}
+{{"procName":"Mooring","procPath":"{path}","faultingThread":0,
+"exception":{{"type":"EXC_BAD_ACCESS","signal":"SIGSEGV"}},"usedImages":[{{"source":"P","arch":"arm64",
+"base":4294967296,"size":65536,"uuid":"{MOORING_141}","path":"{path}","name":"Mooring"}}],
+"threads":[{{"triggered":true,"frames":[{{"imageIndex":0,"imageOffset":17896}},
+{{"imageIndex":0,"imageOffset":18132}}]}}]}}"#
+    );
+    let places =
+        ["--symbols", builds.to_str().unwrap(), "--symbol-cache", cache.path().to_str().unwrap(), "-"];
+    read(&[form, &places].concat(), report.as_bytes())
+}
+
+#[test]
+fn symbols_of_a_folder_name_the_frames_in_every_form() {
+    // The folder holds the symbols of two builds, and their archives.
+    let (code, out, err) = read_mooring(&["--json"], "");
+    assert_eq!((code, err.as_str()), (0, ""));
+    let object = &objects(&out)[0];
+    let frame = &object["frames"][0];
+    assert_eq!(frame["symbol"], "Feed_decodeCell");
+    assert_eq!((&frame["file"], &frame["line"]), (&"/mooring/Feed.c".into(), &23.into()));
+    // The second frame is a caller: the line is that of the call, not of what comes after it.
+    assert_eq!(
+        (&object["frames"][1]["symbol"], &object["frames"][1]["line"]),
+        (&"Feed_loadPage".into(), &48.into())
+    );
+    assert_eq!(object["missing_symbols"], Value::Array(Vec::new()));
+    assert_eq!(object["signature"], "Mooring | bad access | Feed_decodeCell");
+    for (form, expected) in
+        [(&[][..], "Feed_decodeCell + 116 (Feed.c:23)"), (&["--text"], "Feed_decodeCell + 116 (Feed.c:23)")]
+    {
+        let (code, out, _) = read_mooring(form, "mooring-141.dSYM.zip");
+        assert!(code == 0 && out.contains(expected) && !out.contains("missing"), "{form:?}: {out}");
+    }
+}
+
+#[test]
+fn symbols_of_another_build_are_refused_and_the_right_ones_asked_for() {
+    let (code, out, err) = read_mooring(&["--json"], "mooring-140.dSYM.zip");
+    assert_eq!(code, 0, "the report itself was read");
+    let object = &objects(&out)[0];
+    assert_eq!(object["frames"][0]["symbol"], Value::Null);
+    assert_eq!(object["missing_symbols"], serde_json::json!([{"image": "Mooring", "uuid": MOORING_141}]));
+    let refused = format!("warning: Mooring of - needs symbols of {MOORING_141}; refused those in ");
+    assert!(err.contains(&refused), "{err}");
+    let (_, page, _) = read_mooring(&[], "mooring-140.dSYM.zip");
+    assert!(page.contains("symbols are missing") && page.contains("holdfast build symbols BUILD"), "{page}");
+    let (code, _, err) = read_mooring(&[], "no such folder");
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("no such folder"), "{err}");
+}

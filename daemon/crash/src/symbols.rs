@@ -59,8 +59,8 @@ pub struct MissingSymbols {
 /// Names the frames of all stacks, as far as `find` knows them. Frames that have a source line already stay as they are.
 ///
 /// An address on a stack is where a call returns to, which may be the next line or the next function; so the byte before
-/// it is looked up. A thread's innermost frame alone is where the thread was; the innermost of an exception's backtrace
-/// is a return address like the others.
+/// it is looked up. A thread's innermost frame is where the thread was, and so is the one that a signal interrupted, below
+/// `_sigtramp`; the innermost of an exception's backtrace is a return address like the others.
 pub fn symbolicate(report: &mut Report, mut find: impl FnMut(Wanted<'_>) -> Found) {
     let images = std::mem::take(&mut report.images);
     let archs: BTreeMap<&str, &str> = images.iter().filter_map(uuid_and_arch).collect();
@@ -117,7 +117,7 @@ fn name_frames(
     for frame in frames.drain(..) {
         let back = u64::from(!where_it_was);
         // A function that was inlined has the address of the one below it.
-        where_it_was &= frame.inlined;
+        where_it_was = where_it_was && frame.inlined || is_signal_handler_of_system(&frame);
         let is_told = frame.line.is_some() || frame.inlined;
         let place = frame.image_uuid.as_ref().zip(frame.offset).filter(|_| !is_told);
         let found = place.map(|(uuid, offset)| ask(uuid, &frame, offset.saturating_sub(back)));
@@ -127,6 +127,11 @@ fn name_frames(
         }
     }
     *frames = named;
+}
+
+/// The function of the system that calls an app's signal handler: no call led to it, so the frame below it is no caller.
+fn is_signal_handler_of_system(frame: &Frame) -> bool {
+    !frame.in_app && frame.symbol.as_deref() == Some("_sigtramp")
 }
 
 /// The functions of one address, each as a frame of its own.
@@ -162,7 +167,8 @@ mod tests {
   "path":"/usr/lib/libSystem.B.dylib","name":"libSystem.B.dylib"}],
 "threads":[
  {"frames":[{"imageIndex":0,"imageOffset":256},{"imageIndex":0,"imageOffset":512}]},
- {"frames":[{"imageIndex":1,"imageOffset":64,"symbol":"wait","symbolLocation":4},{"imageIndex":0,"imageOffset":768}]}],
+ {"frames":[{"imageIndex":1,"imageOffset":64,"symbol":"wait","symbolLocation":4},{"imageIndex":0,"imageOffset":768},
+  {"imageIndex":1,"imageOffset":128,"symbol":"_sigtramp","symbolLocation":56},{"imageIndex":0,"imageOffset":896}]}],
 "lastExceptionBacktrace":[{"imageIndex":0,"imageOffset":1024}]}"#;
 
     fn found(name: &str, begins: u64) -> Found {
@@ -184,8 +190,9 @@ mod tests {
             Found::NoSymbols
         });
         let app = |offset| ("Chat".to_owned(), Some("arm64".to_owned()), offset);
-        let system = ("libSystem.B.dylib".to_owned(), Some("arm64e".to_owned()), 64);
-        assert_eq!(asked, [app(256), app(511), system, app(767), app(1023)]);
+        let system = |offset| ("libSystem.B.dylib".to_owned(), Some("arm64e".to_owned()), offset);
+        let expected = [app(256), app(511), system(64), app(767), system(127), app(896), app(1023)];
+        assert_eq!(asked, expected, "what a signal interrupted is looked up as it is");
         assert_eq!(report.symbolicated, []);
     }
 

@@ -5,6 +5,7 @@
 
 mod compile;
 mod find;
+mod nesting;
 mod objects;
 mod symbols;
 

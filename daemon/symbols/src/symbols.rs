@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use holdfast_crash::{Found, Function, Report, Wanted, missing_symbols};
-use symbolic_common::{Arch, Name};
+use symbolic_common::{Arch, ByteView, Language, Name};
 use symbolic_demangle::{Demangle, DemangleOptions};
 use symbolic_symcache::{SYMCACHE_VERSION, SourceLocation, SymCache};
 
@@ -51,7 +51,7 @@ pub struct Refused {
 pub struct Symbols {
     objects: BTreeMap<String, (Place, About)>,
     cache: Option<PathBuf>,
-    tables: BTreeMap<String, Option<Vec<u8>>>,
+    tables: BTreeMap<String, Option<ByteView<'static>>>,
     troubles: Vec<Trouble>,
 }
 
@@ -147,7 +147,7 @@ impl Symbols {
                     let what = format!("its table cannot be kept in {}: {cause}", path.display());
                     self.troubles.push(Trouble { file: place.words(), what });
                 }
-                Ok(table)
+                Ok(ByteView::from_vec(table))
             }),
         };
         if let Err(what) = &made {
@@ -169,9 +169,10 @@ fn file_name(about: &About) -> String {
     format!("{}.v{SYMCACHE_VERSION}.symcache", about.uuid)
 }
 
-/// A kept table, if it is whole and of this object.
-fn read_kept(path: &Path, uuid: &str) -> Option<Vec<u8>> {
-    let table = std::fs::read(path).ok()?;
+/// A kept table, if it is whole and of this object. It stays on disk and is read in place: files are put there whole under
+/// a new name and never written again.
+fn read_kept(path: &Path, uuid: &str) -> Option<ByteView<'static>> {
+    let table = ByteView::open(path).ok()?;
     let is_ours = SymCache::parse(&table)
         .is_ok_and(|parsed| parsed.is_latest() && parsed.debug_id().uuid().to_string() == uuid);
     is_ours.then_some(table)
@@ -218,27 +219,32 @@ fn function(location: &SourceLocation<'_, '_>) -> Function {
     }
 }
 
-/// As people write it; names of C and Objective-C are already so.
+/// As people write it; names of C and Objective-C are already so. Swift's come without the modules of every type in them,
+/// as Xcode shows them.
 fn demangled(name: &Name<'_>) -> String {
-    name.demangle(DemangleOptions::complete()).unwrap_or_else(|| name.as_str().to_owned())
+    let options = match name.detect_language() {
+        Language::Swift => DemangleOptions::complete().return_type(false),
+        _ => DemangleOptions::complete(),
+    };
+    name.demangle(options).unwrap_or_else(|| name.as_str().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use symbolic_common::{Language, NameMangling};
+    use symbolic_common::NameMangling;
 
     #[test]
     fn names_are_as_people_write_them() {
         let table = [
-            ("$s4Chat8RoomViewV4open2idySi_tF", "RoomView.open(id:)"),
+            ("$s4Chat8RoomViewV4open2idySi_tF", "RoomView.open(id: Int)"),
             ("_ZN4chat4Room4openEi", "chat::Room::open(int)"),
             ("-[ChatRoom open:]", "-[ChatRoom open:]"),
             ("Feed_decodeCell", "Feed_decodeCell"),
         ];
         for (written, expected) in table {
             let name = Name::new(written, NameMangling::Unknown, Language::Unknown);
-            assert!(demangled(&name).contains(expected), "{written} is {}", demangled(&name));
+            assert_eq!(demangled(&name), expected, "{written}");
         }
     }
 

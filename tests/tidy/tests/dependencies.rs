@@ -9,7 +9,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// Licences that may be linked into an Apache-2.0 program. MPL-2.0 binds its own files only.
-const LICENCES: [&str; 14] = [
+const LICENCES: [&str; 15] = [
     "Apache-2.0",
     "MIT",
     "MIT-0",
@@ -22,6 +22,7 @@ const LICENCES: [&str; 14] = [
     "CC0-1.0",
     "Unicode-3.0",
     "BSL-1.0",
+    "MPL-2.0",
     "MPL-2.0+",
     "CDLA-Permissive-2.0",
 ];

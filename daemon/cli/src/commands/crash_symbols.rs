@@ -46,7 +46,9 @@ pub(super) fn missing(report: &Report) -> String {
         return String::new();
     }
     let mut words =
-        "\nsymbols are missing; name a folder with the dSYMs of these UUIDs with --symbols\n".to_owned();
+        "\nsymbols are missing; name a folder with the dSYMs of these UUIDs with --symbols, or upload \
+                     them to a farm: holdfast build symbols BUILD App.dSYM.zip\n"
+            .to_owned();
     for image in missing {
         // Writing to a string cannot fail.
         let _ = writeln!(words, "       {:<IMAGE_COLUMN$} {}", printable(&image.image), image.uuid);

@@ -1,16 +1,12 @@
 //! Frames of our own builds get the functions and lines that stand in the source: every expectation here was read off
 //! `tests/builds/src` and `fixtures/kedge.cpp` by a person, every address off the instructions of the executable.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
+use crate::support::{KEDGE, MOORING_140, MOORING_141, build, dwarf, fixture, report, told, zipped};
 use holdfast_crash::{Report, Rules, missing_symbols, signature};
 use holdfast_symbols::Symbols;
-use support::{KEDGE, MOORING_140, MOORING_141, build, dwarf, fixture, report, told, zipped};
 
 /// Every call in build 141 outside of loops: where it returns to, who calls, in which file and line.
 const CALLS_141: &[(u64, &str, &str, u32)] = &[

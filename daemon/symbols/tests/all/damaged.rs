@@ -1,14 +1,10 @@
 //! Damaged dSYMs and zips: a sentence that names the file, never a panic, and the rest is still used.
 
-#![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
-
-mod support;
-
 use std::fs;
 use std::path::Path;
 
-use holdfast_symbols::Symbols;
-use support::{KEDGE, MOORING_141, build, dwarf, fixture, report, told};
+use crate::support::{KEDGE, MOORING_141, build, dwarf, fixture, report, told};
+use holdfast_symbols::{Symbols, symcache};
 
 /// Damaged copies of each kind; enough to reach every part of a small file, in a few seconds.
 const COPIES: u64 = 150;
@@ -76,6 +72,45 @@ fn no_damage_of_a_kept_table_ends_the_reading() {
         fs::write(&kept, damaged(&table, seed)).unwrap();
         assert!(read_with(&symbols, KEDGE, Some(cache.path())).len() >= 4);
     }
+}
+
+/// A dSYM whose functions lie in each other so deep (`mach-o/loader.h`, DWARF 4 section 7.5).
+fn nested(levels: usize) -> Vec<u8> {
+    const SUBPROGRAM: u8 = 0x2e;
+    const COMPILE_UNIT: u8 = 0x11;
+    const HAS_CHILDREN: u8 = 1;
+    // A unit that says no address would be passed over: its one attribute is that, 8 bytes.
+    let abbreviations = [1, COMPILE_UNIT, HAS_CHILDREN, 0x11, 1, 0, 0, 2, SUBPROGRAM, HAS_CHILDREN, 0, 0, 0];
+    let mut info = u32::try_from(2 * levels + 17).unwrap().to_le_bytes().to_vec();
+    info.extend([4, 0, 0, 0, 0, 0, 8, 1]);
+    info.extend(0x4000_u64.to_le_bytes());
+    info.resize(info.len() + levels, 2);
+    // The end of each list of children.
+    info.resize(info.len() + levels + 1, 0);
+
+    let words = |words: &[u32]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+    let name = |name: &str| name.bytes().chain(std::iter::repeat(0)).take(16).collect::<Vec<u8>>();
+    let mut file = words(&[0xfeed_facf, 0x0100_000c, 0, 10, 2, 24 + 232, 0, 0]);
+    file.extend(words(&[0x1b, 24, 1, 2, 3, 4]));
+    file.extend(words(&[0x19, 232]));
+    file.extend(name("__DWARF"));
+    file.extend(words(&[0, 0, 0, 0, 288, 0, u32::try_from(info.len() + 13).unwrap(), 0, 0, 0, 2, 0]));
+    for (section, from, length) in [("__debug_abbrev", 288, 13), ("__debug_info", 301, info.len())] {
+        file.extend(name(section));
+        file.extend(name("__DWARF"));
+        file.extend(words(&[from - 288, 0, u32::try_from(length).unwrap(), 0, from, 0, 0, 0, 0, 0, 0, 0]));
+    }
+    assert_eq!(file.len(), 288, "the sections begin behind the commands");
+    file.extend(abbreviations);
+    file.extend(info);
+    file
+}
+
+#[test]
+fn functions_that_lie_in_each_other_without_end_are_refused_and_many_are_not() {
+    assert_eq!(symcache(&nested(1_500), 0).err(), None);
+    let refused = symcache(&nested(3_000_000), 0).unwrap_err();
+    assert!(refused.contains("in each other"), "{refused}");
 }
 
 #[test]

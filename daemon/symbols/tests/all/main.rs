@@ -1,0 +1,7 @@
+//! One program for all tests, so that they share their support.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
+
+mod damaged;
+mod support;
+mod truth;
