@@ -19,6 +19,10 @@ const FILES_MAX: usize = 500_000;
 const FILE_BYTES_MAX: u64 = 3 * 1024 * 1024 * 1024;
 /// What is unpacked in one search, against zips that are small and hold what fills a memory.
 const UNPACKED_BYTES_MAX: u64 = 64 * 1024 * 1024 * 1024;
+/// Unpacked against packed: debug information shrinks to a quarter, text to a twentieth; more is a bomb.
+const RATIO_MAX: u64 = 200;
+/// Ratios of small entries say nothing: a page of zeros is no bomb.
+const RATIO_MATTERS_FROM_BYTES: u64 = 64 * 1024 * 1024;
 /// How every zip that holds something begins.
 const ZIP: [u8; 4] = *b"PK\x03\x04";
 
@@ -98,6 +102,28 @@ pub(crate) fn search(named: &Path) -> std::io::Result<Finds> {
     Ok(finds)
 }
 
+/// The files of a folder and of those below it, in order.
+///
+/// # Errors
+/// When it is not there or cannot be listed.
+pub(crate) fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
+    std::fs::read_dir(folder)?;
+    let (mut found, mut folders) = (Vec::new(), vec![(folder.to_owned(), 0)]);
+    while let Some((folder, depth)) = folders.pop() {
+        // A folder below that cannot be read is passed over.
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for path in entries.filter_map(|entry| entry.ok().map(|entry| entry.path())) {
+            match path.symlink_metadata() {
+                Ok(about) if about.is_dir() && depth < FOLDERS_DEEP_MAX => folders.push((path, depth + 1)),
+                Ok(about) if about.is_file() && found.len() < FILES_MAX => found.push(path),
+                _ => {}
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
 impl Finds {
     fn folder(&mut self, folder: &Path, depth: usize) {
         let entries = std::fs::read_dir(folder)
@@ -168,6 +194,13 @@ impl Finds {
         // Most of what an archive holds is told by its first bytes to be nothing of ours, and is not unpacked.
         let beginning = beginning(&mut entry)?.filter(|_| place.entries.len() <= ZIPS_DEEP_MAX);
         let Some(beginning) = beginning.filter(|it| *it == ZIP || is_mach_o(*it)) else { return Ok(()) };
+        if entry.size() > RATIO_MATTERS_FROM_BYTES
+            && entry.size() / entry.compressed_size().max(1) > RATIO_MAX
+        {
+            return Err(format!(
+                "it unpacks to more than {RATIO_MAX} times its size, like a bomb; zip the dSYM anew"
+            ));
+        }
         let mut bytes = beginning.to_vec();
         let room = FILE_BYTES_MAX.min(UNPACKED_BYTES_MAX.saturating_sub(self.unpacked));
         entry.by_ref().take(room).read_to_end(&mut bytes).map_err(|cause| damaged(&cause.to_string()))?;

@@ -1,23 +1,19 @@
-//! The symbols of a folder, ready to name the frames of reports: the one public face.
+//! The symbols of a folder that was named once, ready to name the frames of reports. What a daemon keeps is `library`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
-use holdfast_crash::{Found, Function, Report, Wanted, missing_symbols};
-use symbolic_common::{Arch, ByteView, Language, Name};
-use symbolic_demangle::{Demangle, DemangleOptions};
-use symbolic_symcache::{SYMCACHE_VERSION, SourceLocation, SymCache};
+use holdfast_crash::{Report, missing_symbols};
+use symbolic_common::ByteView;
+use symbolic_symcache::SymCache;
 
-use crate::compile::{guarded, symcache};
+use crate::compile::symcache;
 use crate::find::{Place, Trouble, damaged, search};
 use crate::objects::About;
+use crate::tables::{file_name, fits, keep, name_frames, read_kept};
 
 /// Tables held at a time; a report has frames of a handful of the app's images.
 const TABLES_MAX: usize = 64;
-/// Functions looked at for one address: a damaged table could go on without end.
-const INLINED_MAX: usize = 64;
 
 /// Why a folder of symbols cannot be used at all.
 #[derive(Debug, thiserror::Error)]
@@ -87,10 +83,7 @@ impl Symbols {
         }
         let tables: BTreeMap<&str, SymCache<'_>> =
             uuids.iter().filter_map(|uuid| Some((uuid.as_str(), self.table(uuid)?))).collect();
-        holdfast_crash::symbolicate(report, |wanted| match tables.get(wanted.uuid) {
-            Some(table) if fits(wanted.arch, table.arch()) => look_up(table, wanted),
-            _ => Found::NoSymbols,
-        });
+        name_frames(report, &tables);
     }
 
     /// For a report that was symbolicated: symbols here that bear the name of an image whose symbols are missing, and are
@@ -136,7 +129,8 @@ impl Symbols {
         let Some((place, about)) = self.objects.get(uuid).filter(|_| !self.tables.contains_key(uuid)) else {
             return;
         };
-        let kept = self.cache.as_ref().filter(|_| about.has_lines).map(|cache| cache.join(file_name(about)));
+        let kept =
+            self.cache.as_ref().filter(|_| about.has_lines).map(|cache| cache.join(file_name(&about.uuid)));
         let made = match kept.as_ref().and_then(|path| read_kept(path, uuid)) {
             Some(table) => Ok(table),
             None => place.read().and_then(|bytes| {
@@ -161,105 +155,5 @@ impl Place {
     fn file_name(&self) -> &str {
         let last = self.entries.last().map(String::as_str).or_else(|| self.file.to_str()).unwrap_or_default();
         last.rsplit('/').next().unwrap_or(last)
-    }
-}
-
-/// `7e1c….v9.symcache`: a later version of the format does not read what an earlier one kept.
-fn file_name(about: &About) -> String {
-    format!("{}.v{SYMCACHE_VERSION}.symcache", about.uuid)
-}
-
-/// A kept table, if it is whole and of this object. It stays on disk and is read in place: files are put there whole under
-/// a new name and never written again.
-fn read_kept(path: &Path, uuid: &str) -> Option<ByteView<'static>> {
-    let table = ByteView::open(path).ok()?;
-    let is_ours = SymCache::parse(&table)
-        .is_ok_and(|parsed| parsed.is_latest() && parsed.debug_id().uuid().to_string() == uuid);
-    is_ours.then_some(table)
-}
-
-/// Whole or not at all, also when two programs keep the same table at once.
-fn keep(path: &Path, table: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(table)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|refused| refused.error)?;
-    Ok(())
-}
-
-/// Whether symbols of this architecture are those of the image; a report may not tell, or use a word of its own.
-fn fits(image: Option<&str>, symbols: Arch) -> bool {
-    match image.map(Arch::from_str) {
-        Some(Ok(image)) if image != Arch::Unknown && symbols != Arch::Unknown => image == symbols,
-        _ => true,
-    }
-}
-
-fn look_up(table: &SymCache<'_>, wanted: Wanted<'_>) -> Found {
-    let functions = guarded(|| {
-        let locations = table.lookup(wanted.offset).take(INLINED_MAX);
-        Ok(locations.map(|location| function(&location)).collect::<Vec<_>>())
-    });
-    match functions {
-        Ok(functions) if !functions.is_empty() => Found::Functions(functions),
-        _ => Found::Nothing,
-    }
-}
-
-fn function(location: &SourceLocation<'_, '_>) -> Function {
-    let function = location.function();
-    let begins = (function.entry_pc() != u32::MAX).then(|| u64::from(function.entry_pc()));
-    Function {
-        name: demangled(&function.name_for_demangling()),
-        begins,
-        file: location.file().map(|file| file.full_path()).filter(|path| !path.is_empty()),
-        line: Some(location.line()).filter(|line| *line > 0),
-    }
-}
-
-/// As people write it; names of C and Objective-C are already so. Swift's come without the modules of every type in them,
-/// as Xcode shows them.
-fn demangled(name: &Name<'_>) -> String {
-    let options = match name.detect_language() {
-        Language::Swift => DemangleOptions::complete().return_type(false),
-        _ => DemangleOptions::complete(),
-    };
-    name.demangle(options).unwrap_or_else(|| name.as_str().to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use symbolic_common::NameMangling;
-
-    #[test]
-    fn names_are_as_people_write_them() {
-        let table = [
-            ("$s4Chat8RoomViewV4open2idySi_tF", "RoomView.open(id: Int)"),
-            ("_ZN4chat4Room4openEi", "chat::Room::open(int)"),
-            ("-[ChatRoom open:]", "-[ChatRoom open:]"),
-            ("Feed_decodeCell", "Feed_decodeCell"),
-        ];
-        for (written, expected) in table {
-            let name = Name::new(written, NameMangling::Unknown, Language::Unknown);
-            assert_eq!(demangled(&name), expected, "{written}");
-        }
-    }
-
-    #[test]
-    fn an_architecture_is_compared_when_both_are_known() {
-        let table = [
-            (Some("arm64"), Arch::Arm64, true),
-            (Some("arm64e"), Arch::Arm64e, true),
-            (Some("arm64e"), Arch::Arm64, false),
-            (Some("x86_64"), Arch::Arm64, false),
-            (Some("a word of its own"), Arch::Arm64, true),
-            (None, Arch::Arm64, true),
-        ];
-        for (image, symbols, expected) in table {
-            assert_eq!(fits(image, symbols), expected, "{image:?} {symbols:?}");
-        }
     }
 }

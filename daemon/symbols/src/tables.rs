@@ -1,0 +1,133 @@
+//! Tables of one object each: their names and files on disk, and what is read from them. Who finds the objects is `symbols`
+//! and `library`.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+use std::str::FromStr;
+
+use holdfast_crash::{Found, Function, Report, Wanted};
+use symbolic_common::{Arch, ByteView, Language, Name};
+use symbolic_demangle::{Demangle, DemangleOptions};
+use symbolic_symcache::{SYMCACHE_VERSION, SourceLocation, SymCache};
+
+use crate::compile::guarded;
+
+/// Functions looked at for one address: a damaged table could go on without end.
+const INLINED_MAX: usize = 64;
+/// `4c4c4408-5555-3144-a1ff-140fc6c6ab6f`.
+const UUID_LETTERS: usize = 36;
+
+/// Names the frames of a report by the tables of its images.
+pub(crate) fn name_frames(report: &mut Report, tables: &BTreeMap<&str, SymCache<'_>>) {
+    holdfast_crash::symbolicate(report, |wanted| match tables.get(wanted.uuid) {
+        Some(table) if fits(wanted.arch, table.arch()) => look_up(table, wanted),
+        _ => Found::NoSymbols,
+    });
+}
+
+/// `7e1c….v9.symcache`: a later version of the format does not read what an earlier one kept.
+pub(crate) fn file_name(uuid: &str) -> String {
+    format!("{uuid}.v{SYMCACHE_VERSION}.symcache")
+}
+
+/// The UUID that a file of this name is for.
+pub(crate) fn uuid_in(name: &str) -> Option<&str> {
+    let uuid = name.strip_suffix(".symcache")?.strip_suffix(&format!(".v{SYMCACHE_VERSION}"))?;
+    (uuid.len() == UUID_LETTERS).then_some(uuid)
+}
+
+/// A kept table, if it is whole and of this object. It stays on disk and is read in place: files are put there whole under
+/// a new name and never written again.
+pub(crate) fn read_kept(path: &Path, uuid: &str) -> Option<ByteView<'static>> {
+    let table = ByteView::open(path).ok()?;
+    let is_ours = SymCache::parse(&table)
+        .is_ok_and(|parsed| parsed.is_latest() && parsed.debug_id().uuid().to_string() == uuid);
+    is_ours.then_some(table)
+}
+
+/// Whole or not at all, also when two programs keep the same table at once.
+pub(crate) fn keep(path: &Path, table: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(table)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|refused| refused.error)?;
+    Ok(())
+}
+
+/// Whether symbols of this architecture are those of the image; a report may not tell, or use a word of its own.
+pub(crate) fn fits(image: Option<&str>, symbols: Arch) -> bool {
+    match image.map(Arch::from_str) {
+        Some(Ok(image)) if image != Arch::Unknown && symbols != Arch::Unknown => image == symbols,
+        _ => true,
+    }
+}
+
+fn look_up(table: &SymCache<'_>, wanted: Wanted<'_>) -> Found {
+    let functions = guarded(|| {
+        let locations = table.lookup(wanted.offset).take(INLINED_MAX);
+        Ok(locations.map(|location| function(&location)).collect::<Vec<_>>())
+    });
+    match functions {
+        Ok(functions) if !functions.is_empty() => Found::Functions(functions),
+        _ => Found::Nothing,
+    }
+}
+
+fn function(location: &SourceLocation<'_, '_>) -> Function {
+    let function = location.function();
+    let begins = (function.entry_pc() != u32::MAX).then(|| u64::from(function.entry_pc()));
+    Function {
+        name: demangled(&function.name_for_demangling()),
+        begins,
+        file: location.file().map(|file| file.full_path()).filter(|path| !path.is_empty()),
+        line: Some(location.line()).filter(|line| *line > 0),
+    }
+}
+
+/// As people write it; names of C and Objective-C are already so. Swift's come without the modules of every type in them,
+/// as Xcode shows them.
+fn demangled(name: &Name<'_>) -> String {
+    let options = match name.detect_language() {
+        Language::Swift => DemangleOptions::complete().return_type(false),
+        _ => DemangleOptions::complete(),
+    };
+    name.demangle(options).unwrap_or_else(|| name.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use symbolic_common::NameMangling;
+
+    #[test]
+    fn names_are_as_people_write_them() {
+        let table = [
+            ("$s4Chat8RoomViewV4open2idySi_tF", "RoomView.open(id: Int)"),
+            ("_ZN4chat4Room4openEi", "chat::Room::open(int)"),
+            ("-[ChatRoom open:]", "-[ChatRoom open:]"),
+            ("Feed_decodeCell", "Feed_decodeCell"),
+        ];
+        for (written, expected) in table {
+            let name = Name::new(written, NameMangling::Unknown, Language::Unknown);
+            assert_eq!(demangled(&name), expected, "{written}");
+        }
+    }
+
+    #[test]
+    fn an_architecture_is_compared_when_both_are_known() {
+        let table = [
+            (Some("arm64"), Arch::Arm64, true),
+            (Some("arm64e"), Arch::Arm64e, true),
+            (Some("arm64e"), Arch::Arm64, false),
+            (Some("x86_64"), Arch::Arm64, false),
+            (Some("a word of its own"), Arch::Arm64, true),
+            (None, Arch::Arm64, true),
+        ];
+        for (image, symbols, expected) in table {
+            assert_eq!(fits(image, symbols), expected, "{image:?} {symbols:?}");
+        }
+    }
+}
