@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use symbolic_debuginfo::Archive;
 use symbolic_symcache::SymCacheConverter;
 
+use crate::names::Readable;
 use crate::nesting::check_nesting;
 use crate::objects::words;
 
@@ -39,6 +40,7 @@ fn compile(bytes: &[u8], position: usize) -> Result<Vec<u8>, String> {
         .ok_or_else(|| "the file ends before the object".to_owned())?;
     check_nesting(&object)?;
     let mut converter = SymCacheConverter::new();
+    converter.add_transformer(Readable);
     converter.process_object(&object).map_err(|cause| words(&cause))?;
     let mut table = Vec::new();
     converter.serialize(&mut table).map_err(|cause| words(&cause))?;

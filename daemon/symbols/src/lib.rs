@@ -7,6 +7,7 @@
 mod compile;
 mod find;
 mod library;
+mod names;
 mod nesting;
 mod objects;
 mod symbols;

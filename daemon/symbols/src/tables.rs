@@ -7,14 +7,15 @@ use std::path::Path;
 use std::str::FromStr;
 
 use holdfast_crash::{Found, Function, Report, Wanted};
-use symbolic_common::{Arch, ByteView, Language, Name};
-use symbolic_demangle::{Demangle, DemangleOptions};
+use symbolic_common::{Arch, ByteView};
 use symbolic_symcache::{SYMCACHE_VERSION, SourceLocation, SymCache};
 
 use crate::compile::guarded;
 
 /// Functions looked at for one address: a damaged table could go on without end.
 const INLINED_MAX: usize = 64;
+/// How names are written in a table; see `names`.
+const NAMES_VERSION: u32 = 1;
 /// `4c4c4408-5555-3144-a1ff-140fc6c6ab6f`.
 const UUID_LETTERS: usize = 36;
 
@@ -26,14 +27,16 @@ pub(crate) fn name_frames(report: &mut Report, tables: &BTreeMap<&str, SymCache<
     });
 }
 
-/// `7e1c….v9.symcache`: a later version of the format does not read what an earlier one kept.
+/// `7e1c….v9.1.symcache`: a later version of the format, or of how names are written in it, does not read what an earlier
+/// one kept.
 pub(crate) fn file_name(uuid: &str) -> String {
-    format!("{uuid}.v{SYMCACHE_VERSION}.symcache")
+    format!("{uuid}.v{SYMCACHE_VERSION}.{NAMES_VERSION}.symcache")
 }
 
 /// The UUID that a file of this name is for.
 pub(crate) fn uuid_in(name: &str) -> Option<&str> {
-    let uuid = name.strip_suffix(".symcache")?.strip_suffix(&format!(".v{SYMCACHE_VERSION}"))?;
+    let uuid =
+        name.strip_suffix(".symcache")?.strip_suffix(&format!(".v{SYMCACHE_VERSION}.{NAMES_VERSION}"))?;
     (uuid.len() == UUID_LETTERS).then_some(uuid)
 }
 
@@ -80,41 +83,16 @@ fn function(location: &SourceLocation<'_, '_>) -> Function {
     let function = location.function();
     let begins = (function.entry_pc() != u32::MAX).then(|| u64::from(function.entry_pc()));
     Function {
-        name: demangled(&function.name_for_demangling()),
+        name: function.name().to_owned(),
         begins,
         file: location.file().map(|file| file.full_path()).filter(|path| !path.is_empty()),
         line: Some(location.line()).filter(|line| *line > 0),
     }
 }
 
-/// As people write it; names of C and Objective-C are already so. Swift's come without the modules of every type in them,
-/// as Xcode shows them.
-fn demangled(name: &Name<'_>) -> String {
-    let options = match name.detect_language() {
-        Language::Swift => DemangleOptions::complete().return_type(false),
-        _ => DemangleOptions::complete(),
-    };
-    name.demangle(options).unwrap_or_else(|| name.as_str().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use symbolic_common::NameMangling;
-
-    #[test]
-    fn names_are_as_people_write_them() {
-        let table = [
-            ("$s4Chat8RoomViewV4open2idySi_tF", "RoomView.open(id: Int)"),
-            ("_ZN4chat4Room4openEi", "chat::Room::open(int)"),
-            ("-[ChatRoom open:]", "-[ChatRoom open:]"),
-            ("Feed_decodeCell", "Feed_decodeCell"),
-        ];
-        for (written, expected) in table {
-            let name = Name::new(written, NameMangling::Unknown, Language::Unknown);
-            assert_eq!(demangled(&name), expected, "{written}");
-        }
-    }
 
     #[test]
     fn an_architecture_is_compared_when_both_are_known() {

@@ -66,7 +66,7 @@ fn no_damage_of_a_kept_table_ends_the_reading() {
     let cache = tempfile::tempdir().unwrap();
     let symbols = fixture("kedge.dSYM.zip");
     read_with(&symbols, KEDGE, Some(cache.path()));
-    let kept = cache.path().join(format!("{KEDGE}.v9.symcache"));
+    let kept = cache.path().join(format!("{KEDGE}.v9.1.symcache"));
     let table = fs::read(&kept).unwrap();
     for seed in 1..=COPIES {
         fs::write(&kept, damaged(&table, seed)).unwrap();

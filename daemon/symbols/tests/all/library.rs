@@ -53,7 +53,7 @@ fn a_damaged_table_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let library = Library::open(folder.path().to_owned()).unwrap();
     library.add(&Contents::of(&build("mooring-141.dSYM.zip")).unwrap());
-    let table = folder.path().join(format!("{MOORING_141}.v9.symcache"));
+    let table = folder.path().join(format!("{MOORING_141}.v9.1.symcache"));
     fs::write(&table, "no table").unwrap();
     assert_eq!(named(&library), ["?"]);
     assert!(!library.knows(MOORING_141), "so that it is asked for again");

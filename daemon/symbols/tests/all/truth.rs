@@ -203,7 +203,7 @@ fn a_table_is_made_once_and_a_damaged_one_is_made_again() {
         told(&report)
     };
     assert_eq!(read(), FEED_STACK);
-    let kept = cache.join(format!("{MOORING_141}.v9.symcache"));
+    let kept = cache.join(format!("{MOORING_141}.v9.1.symcache"));
     let table = fs::read(&kept).unwrap();
     assert_eq!(fs::read_dir(&cache).unwrap().count(), 1, "nothing half written lies beside it");
     // The place of a line in it, changed: what is read then comes from the table and not from the dSYM.
