@@ -1,10 +1,11 @@
 //! Crash files as they arrive: bytes from the blobs, read by `daemon/crash`, shortened to what a list shows. A file
 //! that cannot be read is kept and listed as such. What a report says in full is worked out anew for each reader.
 
-use holdfast_crash::{Container, Malformed, Report};
+use holdfast_crash::{Container, Malformed, Report, Rules};
 use holdfast_wire::api::CrashView;
-use holdfast_wire::crash::CrashOrigin;
+use holdfast_wire::crash::CrashSource;
 use holdfast_wire::id::CrashId;
+use holdfast_wire::time::Time;
 
 use crate::blobs::{BlobError, Blobs};
 
@@ -43,10 +44,11 @@ pub async fn read(blobs: &Blobs, id: CrashId) -> Result<Option<Read>, BlobError>
     reading.await.unwrap_or_else(|error| Err(BlobError::BrokenOff { what: error.to_string() }))
 }
 
-/// What lists show of a crash.
-pub fn view(origin: CrashOrigin, size_bytes: u64, report: &Report) -> CrashView {
+/// What lists show of a crash, with its signature by these rules. Its build, case and group are the loop's to find.
+pub fn view(origin: CrashSource, size_bytes: u64, report: &Report, rules: &Rules) -> CrashView {
     let summary = holdfast_crash::summary(report);
-    let origin = CrashOrigin { size_bytes, path: short(&origin.path), ..origin };
+    let origin = CrashSource { size_bytes, path: short(&origin.path), ..origin };
+    let of_process = report.kind.has_threads() || !report.threads.is_empty();
     CrashView {
         origin,
         kind: kind(report),
@@ -56,6 +58,16 @@ pub fn view(origin: CrashOrigin, size_bytes: u64, report: &Report) -> CrashView 
         top_frame: summary.top_in_app.as_deref().map(short),
         captured_at: summary.at.map(|moment| moment.to_string()),
         malformed: report.malformed.iter().take(FAULTS_MAX).map(|fault| short(&fault_words(fault))).collect(),
+        launch_phase: of_process.then(|| report.launch_phase.words().to_owned()),
+        os_version: report.os_version.as_deref().map(short),
+        device_model: report.device_model.as_deref().map(short),
+        slice_uuid: report.slice_uuid.as_deref().map(short),
+        happened_at: summary.at.map(|moment| Time::from_unix_ms(moment.at.as_millisecond())),
+        signature: crate::groups::sign(report, rules),
+        build: None,
+        case: None,
+        group: None,
+        placed_by_hand: false,
     }
 }
 
@@ -84,21 +96,19 @@ fn short(text: &str) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
-    use holdfast_wire::time::Time;
-
     use super::*;
 
     fn viewed(bytes: &[u8]) -> CrashView {
-        let origin = CrashOrigin {
+        let origin = CrashSource {
             id: CrashId::new(*blake3::hash(bytes).as_bytes()),
-            phone: "00008110-000A2D8E3C41801E".parse().unwrap(),
-            rack: "r1".parse().unwrap(),
+            phone: Some("00008110-000A2D8E3C41801E".parse().unwrap()),
+            rack: Some("r1".parse().unwrap()),
             path: "Mooring.ips".to_owned(),
             size_bytes: 0,
             collected_at: Time::from_unix_ms(0),
             attempt: None,
         };
-        view(origin, bytes.len() as u64, &holdfast_crash::read(bytes))
+        view(origin, bytes.len() as u64, &holdfast_crash::read(bytes), &Rules::default())
     }
 
     #[test]

@@ -1,12 +1,16 @@
 //! The way to the loop: what may be asked of it, and what it shows. The loop itself is `turn`.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use holdfast_scheduler::{Event, RestoreError};
 use holdfast_store::StoreError;
 use holdfast_wire::api::{Act, AuditEntry, Change, CrashView, Explanation, JobEta, Plan, ProgressView};
 use holdfast_wire::build::Build;
-use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, CaseName, JobId, Owner, RackId, ScheduleName};
+use holdfast_wire::group::GroupDeed;
+use holdfast_wire::id::{
+    AttemptId, BlobHash, BuildHash, CaseName, GroupId, JobId, Owner, RackId, ScheduleName,
+};
 use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::sync::AttemptProgress;
 use imbl::OrdMap;
@@ -14,6 +18,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::archive::Archive;
 use crate::changes::Changes;
+use crate::groups::{GroupRefused, Signed};
 use crate::meters::Meters;
 use crate::orders::Orders;
 use crate::rules::RulesChange;
@@ -79,6 +84,31 @@ pub enum Ask {
         symbols: BlobHash,
         /// What the farm now knows of the build; none when it does not know it.
         answer: oneshot::Sender<Option<Arc<Build>>>,
+    },
+    /// Crashes have other signatures than before.
+    Regroup {
+        /// Which, and what they are.
+        signed: Signed,
+        /// How many went to another group.
+        answer: oneshot::Sender<usize>,
+    },
+    /// Something is to be done with a crash group.
+    Group {
+        /// Which.
+        id: GroupId,
+        /// What.
+        deed: GroupDeed,
+        /// Who wants it.
+        who: Who,
+        /// Groups that changed.
+        answer: oneshot::Sender<Result<BTreeSet<GroupId>, GroupRefused>>,
+    },
+    /// A crash file was brought, and its bytes are on disk.
+    Crash {
+        /// What it says.
+        crash: Box<CrashView>,
+        /// As the farm keeps it; the first one counts.
+        answer: oneshot::Sender<Arc<CrashView>>,
     },
     /// The rules change.
     Rules {

@@ -9,6 +9,7 @@ pub mod config;
 pub mod crashes;
 pub mod dashboard;
 pub mod farm;
+pub mod groups;
 pub mod http;
 pub mod meters;
 pub mod metrics;

@@ -9,6 +9,7 @@ use anyhow::Context;
 use axum::serve::ListenerExt;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use holdfast_crash::Rules;
 use holdfast_store::SledStore;
 use holdfast_wire::api::ReloadAsked;
 use holdfast_wire::id::StartId;
@@ -16,7 +17,8 @@ use holdfastd::blobs::Blobs;
 use holdfastd::clock::Clock;
 use holdfastd::config::schema::SchemaName;
 use holdfastd::config::{self, Loaded};
-use holdfastd::farm::{Loop, Who};
+use holdfastd::farm::{Farm, Loop, Who};
+use holdfastd::groups;
 use holdfastd::http::router::router;
 use holdfastd::http::state::{App, Shared};
 use holdfastd::reasons::Reasons;
@@ -148,9 +150,11 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let farm_loop = farm_loop.keeping(Keeping { retention: loaded.daemon.retention, blobs: blobs.clone() });
     let reloader = Arc::new(Reloader::new(loaded.daemon.clone(), farm.clone()));
     let stopping = CancellationToken::new();
+    let signed = farm.clone();
     let app = App::from(Shared {
         farm,
-        blobs,
+        blobs: blobs.clone(),
+        signing: loaded.daemon.signatures.clone(),
         clock,
         reloader: reloader.clone(),
         limits: loaded.daemon.limits,
@@ -174,6 +178,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     });
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(stopped.cancelled_owned());
     let mut server = tokio::spawn(server.into_future());
+    let signing = tokio::spawn(sign_anew(signed, blobs, loaded.daemon.signatures));
     tracing::info!(%address, "serving");
     writeln!(std::io::stdout(), "ready http://{address}").context("cannot tell that the daemon is ready")?;
     // Ends with the reloader's way to the loop, or with the process. What it did is in the log.
@@ -193,6 +198,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     }
     // A way to the loop that stays open would keep it from ending.
     reloads.abort();
+    signing.abort();
     stopping.cancel();
     if tokio::time::timeout(loaded.daemon.timeouts.shutdown, server).await.is_err() {
         tracing::warn!("some requests were still open and have been cut");
@@ -262,5 +268,12 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// What was signed by other rules or an earlier version before, is signed anew while the daemon serves.
+async fn sign_anew(farm: Farm, blobs: Blobs, rules: Rules) {
+    if groups::sign_anew(&farm, &blobs, &rules).await.is_err() {
+        tracing::info!("crashes will be signed anew at the next start");
     }
 }

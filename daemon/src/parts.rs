@@ -18,7 +18,8 @@ const ASKED: usize = 0;
 /// it is not known, more than necessary is kept together.
 ///
 /// Kept together are a job's records, a phone and the jobs that had it or have it, a batch and the jobs that leave it,
-/// and a new job with the key that it was sent under. What is named by its hash comes first, as nobody reads it before something names it; then what was
+/// and a new job with the key that it was sent under. What is named by its hash comes first, as nobody reads it before something names it, with crash
+/// groups, which a start makes again from their crashes; then what was
 /// asked; then what follows from it, most of which a daemon that starts in between would decide again. Counts come
 /// last: a daemon that dies before them has counted too little, never twice.
 pub(crate) fn divide(ops: BTreeMap<Key, Op>, decisions: &[Decision], began: Option<Time>) -> Vec<Vec<Op>> {
@@ -94,10 +95,10 @@ enum Place {
 impl Place {
     fn of(key: &Key, groups: &Groups) -> Self {
         let kind = |kind: holdfast_store::codec::Kind| key.starts_with(&kind.prefix());
-        if kind(records::SPEC) || kind(records::REPORT) {
+        if [records::SPEC, records::REPORT, records::CRASH, records::GROUP].into_iter().any(kind) {
             return Self::First;
         }
-        if kind(records::CASE_STAT) || kind(records::OWNER) {
+        if [records::CASE_STAT, records::BUILD_RUNS, records::OWNER].into_iter().any(kind) {
             return Self::Last;
         }
         let number = records::JOB.number_of(key).or_else(|| records::ENDED.number_of(key)).map(JobId);

@@ -14,6 +14,7 @@ use holdfast_wire::time::Time;
 use crate::archive::{all, parts, read};
 use crate::config::FarmConfig;
 use crate::farm::FarmError;
+use crate::groups::{BuildRuns, GroupRecord, Groups};
 use crate::records::{self, BatchId, Submission};
 use crate::rules::{OVERRIDE, Rules};
 use crate::schedules::SCHEDULE;
@@ -69,6 +70,13 @@ pub(crate) async fn restore<S: Store>(
     }
     for entry in all(store, records::CRASH).await? {
         picture.put_crash(Arc::new(records::read(&entry)?));
+    }
+    let groups = all(store, records::GROUP).await?;
+    let groups: Vec<GroupRecord> = groups.iter().map(records::read).collect::<Result<_, _>>()?;
+    picture.groups = Groups::restore(groups, picture.crashes.values().map(|crash| &**crash));
+    for entry in all(store, records::BUILD_RUNS).await? {
+        let runs: BuildRuns = records::read(&entry)?;
+        picture.runs.insert(runs.build, Arc::new(runs));
     }
     let mut submissions = BTreeMap::new();
     for entry in all(store, records::SUBMISSION).await? {

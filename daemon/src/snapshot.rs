@@ -21,6 +21,8 @@ use holdfast_wire::phone::{PhoneFacts, PhoneState};
 use holdfast_wire::time::Time;
 use imbl::{OrdMap, OrdSet, Vector};
 
+use crate::groups::{BuildRuns, Groups};
+
 /// Jobs that are over and in the picture: the newest. Older ones are read from the store.
 pub const ENDED_MAX: usize = 10_000;
 
@@ -61,6 +63,10 @@ pub struct Snapshot {
     pub crashes_newest: OrdSet<(Reverse<Time>, CrashId)>,
     /// Crashes of an attempt.
     pub crashes_of: OrdMap<AttemptId, Vector<CrashId>>,
+    /// Crash groups.
+    pub groups: Groups,
+    /// How often builds were tested; builds that never were are not here.
+    pub runs: OrdMap<BuildHash, Arc<BuildRuns>>,
     /// Every build, by hash.
     pub builds: OrdMap<BuildHash, Arc<Build>>,
     /// The same, newest first.

@@ -3,6 +3,8 @@
 //! to the disk the next ones are decided already. If recording fails the daemon stops: the store holds the last true
 //! state.
 
+mod crashes;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,7 +14,7 @@ use std::time::Duration;
 
 use holdfast_scheduler::{Decision, Event, JobRecord, PhoneRecord, Scheduler};
 use holdfast_store::{Key, Op, Revision, Store, StoreError};
-use holdfast_wire::api::{Act, Change, CrashView, JobEta};
+use holdfast_wire::api::{Act, Change, JobEta};
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{AttemptId, BlobHash, CaseName, JobId, ScheduleName, Udid};
 use holdfast_wire::job::JobSpec;
@@ -461,6 +463,18 @@ impl<S: Store> Loop<S> {
                 };
                 turn.answer(answer, kept);
             }
+            Ask::Regroup { signed, answer } => {
+                let moved = self.regroup(turn, signed)?;
+                turn.answer(answer, moved);
+            }
+            Ask::Group { id, deed, who, answer } => {
+                let done = self.change_group(turn, id, deed, who)?;
+                turn.answer(answer, done);
+            }
+            Ask::Crash { crash, answer } => {
+                let kept = self.keep_crash(turn, *crash)?;
+                turn.answer(answer, kept);
+            }
             Ask::Rules { change, who, answer } => {
                 let words = self.change_rules(turn, change, who)?;
                 turn.answer(answer, words);
@@ -655,23 +669,13 @@ impl<S: Store> Loop<S> {
             return Ok(());
         }
         let build = job.spec.build.hash;
-        let stat = self.case_stats.entry(case.clone()).or_insert_with(|| CaseStat::new(case));
+        let stat = self.case_stats.entry(case.clone()).or_insert_with(|| CaseStat::new(case.clone()));
         stat.count(attempt, build, went, self.clock.now());
         let op = records::put_case_stat(stat)?;
         turn.put(op);
-        Ok(())
+        self.count_run(turn, build, attempt, case)
     }
 
-    fn keep_crash(&mut self, turn: &mut Turn, crash: CrashView) -> Result<(), FarmError> {
-        if self.picture.crashes.contains_key(&crash.origin.id) {
-            return Ok(());
-        }
-        turn.put(records::put_crash(&crash)?);
-        turn.changes.push(Change::Crash { id: crash.origin.id });
-        turn.news = true;
-        self.picture.put_crash(Arc::new(crash));
-        Ok(())
-    }
 
     /// A build that is known already keeps its first upload's time and symbols.
     fn keep_build(&mut self, turn: &mut Turn, build: Build) -> Result<Arc<Build>, FarmError> {

@@ -7,9 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use holdfast_wire::id::{Owner, Udid};
 use holdfast_wire::job::JobClass;
 
+mod group;
 mod job;
 mod rules;
 
+pub use group::GroupCommand;
 pub use job::{JobCommand, Submit, Wanted};
 pub use rules::{AuditCommand, OwnerCommand, PoolCommand, Queue, ScheduleCommand};
 
@@ -58,6 +60,9 @@ pub enum Command {
     /// Crashes: report files taken from phones.
     #[command(subcommand)]
     Crash(CrashCommand),
+    /// Crash groups: crashes of the same defect.
+    #[command(subcommand)]
+    Group(GroupCommand),
     /// Cases: what can be run.
     #[command(subcommand)]
     Case(CaseCommand),
@@ -225,6 +230,16 @@ pub enum CrashCommand {
         /// Its id, or enough of its beginning.
         #[arg(value_parser = hash)]
         id: String,
+    },
+    /// Brings report files into the farm, from whatever phone they came: they are read, signed and grouped.
+    #[command(
+        after_help = "What the farm has already costs nothing. In a folder all files are looked at, those in folders \
+                      below it too; what is no report is left out.\n\nExample:\n  holdfast crash import reports/"
+    )]
+    Import {
+        /// Report files of any kind, or folders of them.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
     },
     /// Reads report files of this machine, without a daemon.
     #[command(

@@ -43,6 +43,6 @@ pub use report::{
     ApplicationInfo, Exception, Frame, Image, Jetsam, JetsamProcess, LaunchPhase, Report, Resource,
     Termination, Thread, UncaughtException,
 };
-pub use signature::{Rules, SIGNATURE_VERSION, Signature, signature};
+pub use signature::{Rules, SIGNATURE_VERSION, Signature, signature, similarity, stack};
 pub use summary::{Summary, place, summary};
 pub use symbols::{Found, Function, MissingSymbols, Wanted, missing_symbols, symbolicate};

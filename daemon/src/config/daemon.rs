@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_crash::Rules;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -31,6 +32,8 @@ pub struct DaemonConfig {
     pub timeouts: Timeouts,
     /// How long things are kept.
     pub retention: Retention,
+    /// How crashes are signed, and so put into groups.
+    pub signatures: Rules,
     /// What an operator should know although nothing is wrong.
     pub warnings: Vec<String>,
 }
@@ -114,6 +117,9 @@ pub(super) struct Raw {
     /// How long things are kept.
     #[serde(default)]
     retention: RawRetention,
+    /// How crashes are signed, and so put into groups.
+    #[serde(default)]
+    signatures: RawSignatures,
 }
 
 /// How long is too long, seconds.
@@ -149,6 +155,24 @@ struct RawRetention {
 impl Default for RawRetention {
     fn default() -> Self {
         Self { ended_jobs_days: 90, idempotency_keys_days: 7 }
+    }
+}
+
+/// How crashes are signed: which reports are told as one defect.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawSignatures {
+    /// Functions of the app in a signature, from the top.
+    frames: u64,
+    /// Functions that say nothing about a defect, such as an app's own assertions (`Chat.fail`, `-[Log fatal:]`); a star
+    /// stands for any letters.
+    skip: Vec<String>,
+}
+
+impl Default for RawSignatures {
+    fn default() -> Self {
+        let Rules { frames, skip } = Rules::default();
+        Self { frames: frames as u64, skip }
     }
 }
 
@@ -198,6 +222,10 @@ impl DaemonConfig {
                 ended_jobs: Duration::from_secs(raw.retention.ended_jobs_days * DAY_S),
                 idempotency_keys: Duration::from_secs(raw.retention.idempotency_keys_days * DAY_S),
             },
+            signatures: Rules {
+                frames: usize::try_from(raw.signatures.frames).unwrap_or(usize::MAX),
+                skip: raw.signatures.skip,
+            },
             warnings,
         })
     }
@@ -226,12 +254,17 @@ fn mistakes(source: &Source, raw: &Raw) -> Vec<Mistake> {
         ("timeouts.upload_idle_s", timeouts.upload_idle_s, 1, 3_600),
         ("timeouts.shutdown_s", timeouts.shutdown_s, 1, 300),
         ("retention.ended_jobs_days", retention.ended_jobs_days, 1, 36_500),
+        ("signatures.frames", raw.signatures.frames, 1, 10),
         ("retention.idempotency_keys_days", retention.idempotency_keys_days, 1, 365),
     ];
     for (path, value, least, most) in ranges {
         if !(least..=most).contains(&value) {
             mistakes.push(source.mistake(path, format!("{value} is not in {least}..={most}")));
         }
+    }
+    if raw.signatures.skip.iter().any(|name| name.trim_matches('*').trim().is_empty()) {
+        let what = "a name without letters would leave out every function; write it like `Chat.fail` or `-[Log *]`";
+        mistakes.push(source.mistake("signatures.skip", what));
     }
     mistakes
 }

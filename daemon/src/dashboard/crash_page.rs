@@ -73,7 +73,11 @@ fn head(page: &CrashPage, title: &str, now: Time) -> Markup {
                 (fact("version", version(report).as_deref()))
                 dt { "phone" }
                 dd {
-                    (phone_link(&origin.phone, &by_udid(phones))) ", rack " (origin.rack)
+                    @match &origin.phone {
+                        Some(phone) => { (phone_link(phone, &by_udid(phones))) }
+                        None => { "imported" }
+                    }
+                    @if let Some(rack) = &origin.rack { ", rack " (rack) }
                     @let named = [report.device_model.as_deref(), report.os_version.as_deref()];
                     @for words in named.into_iter().flatten() { span.quiet { " · " (shown(words)) } }
                 }

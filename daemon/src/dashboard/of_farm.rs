@@ -107,7 +107,7 @@ impl Pictures for App {
             job.is_some_and(|job| job.attempts.iter().any(|attempt| attempt.phone == *udid))
         });
         let jobs = here.take(PHONE_JOBS_MAX).filter_map(|id| short(&snapshot, id)).collect();
-        Ok(Some(PhonePage { phone, jobs, crashes: crashes(&snapshot, |crash| crash.origin.phone == *udid) }))
+        Ok(Some(PhonePage { phone, jobs, crashes: crashes(&snapshot, |crash| crash.origin.phone.as_ref() == Some(udid)) }))
     }
 
     async fn crash(&self, id: CrashId) -> Result<Option<CrashPage>, Unreadable> {
@@ -117,7 +117,7 @@ impl Pictures for App {
             crate::crashes::read(&self.blobs, id).await.map_err(|error| Unreadable(Box::new(error)))?;
         let read =
             read.ok_or_else(|| unreadable(format!("the bytes of crash {id} are gone from the disk")))?;
-        let phone = snapshot.phone(&known.origin.phone);
+        let phone = known.origin.phone.as_ref().and_then(|phone| snapshot.phone(phone));
         Ok(Some(CrashPage { view: (**known).clone(), report: read.report, phone }))
     }
 }

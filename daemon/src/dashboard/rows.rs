@@ -162,7 +162,10 @@ pub(crate) fn crash(crash: &CrashView, phones: &PhoneNames<'_>, now: Time) -> Pa
             }
             p.detail {
                 @if let Some(frame) = &crash.top_frame { code title=(shown(frame)) { (shown(frame)) } " · " }
-                (phone_link(&crash.origin.phone, phones))
+                @match &crash.origin.phone {
+                    Some(phone) => { (phone_link(phone, phones)) }
+                    None => { "imported" }
+                }
                 @if let Some(attempt) = crash.origin.attempt {
                     " · in " a href={ "/jobs/" (attempt.job) } { (attempt) }
                 }

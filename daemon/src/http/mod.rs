@@ -20,6 +20,7 @@ pub mod cases;
 pub mod changes;
 pub mod config;
 pub mod crashes;
+pub mod groups;
 pub mod health;
 pub mod job_list;
 pub mod jobs;

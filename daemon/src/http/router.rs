@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use super::problem::Refusal;
 use super::state::App;
 use super::{
-    agents, audit, builds, cases, changes, config, crashes, health, jobs, owners, phones, plan, pools, queue,
+    agents, audit, builds, cases, changes, config, crashes, groups, health, jobs, owners, phones, plan, pools, queue,
     racks, schedules,
 };
 use crate::dashboard;
@@ -84,6 +84,7 @@ fn documented() -> OpenApiRouter<App> {
     let uploads = OpenApiRouter::new()
         .routes(routes!(builds::upload, builds::list))
         .routes(routes!(builds::symbols))
+        .routes(routes!(crashes::list, groups::import))
         .routes(routes!(agents::head_blob, agents::get_blob, agents::put_blob))
         .layer(DefaultBodyLimit::disable());
     let syncs =
@@ -106,7 +107,10 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(audit::list))
         .routes(routes!(racks::list))
         .routes(routes!(cases::list))
-        .routes(routes!(crashes::list))
+        .routes(routes!(groups::list))
+        .routes(routes!(groups::describe, groups::act))
+        .routes(routes!(groups::crashes))
+        .routes(routes!(groups::suggest))
         .routes(routes!(crashes::describe))
         .routes(routes!(crashes::raw))
         .routes(routes!(crashes::text))

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use holdfast_wire::id::{BuildHash, CrashId, StartId};
+use holdfast_wire::id::{BuildHash, CrashId, GroupId, StartId};
 use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
@@ -28,6 +28,8 @@ pub struct Shared {
     pub farm: Farm,
     /// Bytes by hash.
     pub blobs: Blobs,
+    /// How crashes are signed.
+    pub signing: holdfast_crash::Rules,
     /// The one clock.
     pub clock: Arc<Clock>,
     /// Reads the configuration again.
@@ -76,6 +78,8 @@ pub struct AllListings {
     pub jobs: JobListings<JobFilter>,
     /// Of crashes.
     pub crashes: Listings<CrashId>,
+    /// Of crash groups.
+    pub groups: Listings<GroupId>,
     /// Of builds.
     pub builds: Listings<BuildHash>,
 }

@@ -21,6 +21,7 @@ pub use self::batch::{BatchId, is_fresh, jobs_in, put_batch, read_batch};
 pub use self::case::{CaseStat, Run};
 pub use self::job::{put_job, read_job, spec_of};
 pub use self::phone::{is_known_alike, leased, named, put_held, put_known, read_phone};
+use crate::groups::{BuildRuns, GroupRecord};
 use crate::specs::{Parts, SpecName, Specs};
 
 /// Jobs that run, or wait after they have run, by number.
@@ -57,6 +58,10 @@ pub const OWNER: Kind = Kind::new("owner");
 pub const COMPARE: Kind = Kind::new("compare");
 /// What operators did, newest first: by the complement of its number.
 pub const AUDIT: Kind = Kind::new("audit");
+/// Crash groups, by id.
+pub const GROUP: Kind = Kind::new("group");
+/// How often builds were tested, by hash.
+pub const BUILD_RUNS: Kind = Kind::new("build-runs");
 /// How cases went, by name.
 pub const CASE_STAT: Kind = Kind::new("case-stat");
 
@@ -222,6 +227,22 @@ pub fn put_audit(entry: &AuditEntry) -> Result<Op, StoreError> {
 /// The store's, when the record has no JSON form.
 pub fn put_case_stat(stat: &CaseStat) -> Result<Op, StoreError> {
     put(CASE_STAT.name(stat.case.as_str())?, stat)
+}
+
+/// Writes what is recorded of a crash group.
+///
+/// # Errors
+/// The store's, when the record has no JSON form.
+pub fn put_group(group: &GroupRecord) -> Result<Op, StoreError> {
+    put(GROUP.name(group.id.as_str())?, group)
+}
+
+/// Writes how often a build was tested.
+///
+/// # Errors
+/// The store's, when the record has no JSON form.
+pub fn put_build_runs(runs: &BuildRuns) -> Result<Op, StoreError> {
+    put(BUILD_RUNS.name(&runs.build.to_string())?, runs)
 }
 
 /// The name of what a job shares; with what it is when the store does not have it yet.

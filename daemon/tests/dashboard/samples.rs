@@ -12,7 +12,7 @@ use holdfast_wire::api::{
 };
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
-use holdfast_wire::crash::CrashOrigin;
+use holdfast_wire::crash::CrashSource;
 use holdfast_wire::id::{AttemptId, BuildHash, CrashId, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
@@ -269,10 +269,10 @@ fn ended(number: u64, class: JobClass, outcome: JobOutcome, seconds: u64) -> Job
 /// A crash whose report can be read.
 pub(crate) fn crash(number: u8) -> CrashView {
     CrashView {
-        origin: CrashOrigin {
+        origin: CrashSource {
             id: crash_id(number),
-            phone: udid(1),
-            rack: "r1".parse().unwrap(),
+            phone: Some(udid(1)),
+            rack: Some("r1".parse().unwrap()),
             path: "Mooring-2026-11-21-033046.ips".to_owned(),
             size_bytes: u64::try_from(REPORT.len()).unwrap(),
             collected_at: before(14 * u64::from(number)),
@@ -287,6 +287,16 @@ pub(crate) fn crash(number: u8) -> CrashView {
         top_frame: Some("Mooring -[Harbour open:] + 32".to_owned()),
         captured_at: Some("2026-11-21T06:30:46+03:00".to_owned()),
         malformed: vec![],
+        launch_phase: Some("running".to_owned()),
+        os_version: Some("iPhone OS 17.2 (21C62)".to_owned()),
+        device_model: Some("iPhone13,2".to_owned()),
+        slice_uuid: None,
+        happened_at: None,
+        build: None,
+        case: None,
+        signature: None,
+        group: None,
+        placed_by_hand: false,
     }
 }
 
@@ -533,14 +543,14 @@ impl Pictures for Sample {
         let Picture { jobs, crashes, phones, .. } = self.picture().await;
         let Some(phone) = phones.into_iter().find(|phone| phone.facts.udid == *udid) else { return Ok(None) };
         let jobs = jobs.into_iter().filter(|job| job.attempts.iter().any(|one| one.phone == *udid)).collect();
-        let crashes = crashes.into_iter().filter(|crash| crash.origin.phone == *udid).collect();
+        let crashes = crashes.into_iter().filter(|crash| crash.origin.phone.as_ref() == Some(udid)).collect();
         Ok(Some(PhonePage { phone, jobs, crashes }))
     }
 
     async fn crash(&self, id: CrashId) -> Result<Option<CrashPage>, Unreadable> {
         let Picture { crashes, phones, .. } = self.picture().await;
         let Some(view) = crashes.into_iter().find(|crash| crash.origin.id == id) else { return Ok(None) };
-        let phone = phones.into_iter().find(|phone| phone.facts.udid == view.origin.phone);
+        let phone = phones.into_iter().find(|phone| Some(&phone.facts.udid) == view.origin.phone.as_ref());
         Ok(Some(CrashPage { view, report: holdfast_crash::read(REPORT), phone }))
     }
 }

@@ -131,6 +131,7 @@ impl Daemon {
         let app = App::from(Shared {
             farm,
             blobs: Blobs::open(&folder.join("blobs")).unwrap(),
+            signing: holdfast_crash::Rules::default(),
             clock,
             reloader,
             limits: Limits { blob_bytes_max: 1 << 20, ..Limits::default() },

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
-use crate::crash::CrashOrigin;
+use crate::crash::CrashSource;
+use crate::group::CrashSignature;
 use crate::id::{
-    AttemptId, BuildHash, CaseName, CompareName, CrashId, JobId, LeaseNumber, Owner, PoolName, RackId, Udid,
+    AttemptId, BuildHash, CaseName, CompareName, CrashId, GroupId, JobId, LeaseNumber, Owner, PoolName, RackId, Udid,
 };
 use crate::job::{JobClass, JobSpec, JobState, Requirements};
 use crate::outcome::{AttemptEnd, CaseResult, StepName};
@@ -210,7 +211,7 @@ pub struct RackView {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CrashView {
     /// Where it came from.
-    pub origin: CrashOrigin,
+    pub origin: CrashSource,
     /// The kind of report: `crash`, `jetsam`, …, `unreadable`.
     pub kind: String,
     /// The process that ended.
@@ -225,6 +226,37 @@ pub struct CrashView {
     pub captured_at: Option<String>,
     /// Where the file is broken; empty when it is whole.
     pub malformed: Vec<String>,
+    /// How far the process had come: `before main`, `launching`, `running`, `unknown`; none of a report about the whole
+    /// phone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub launch_phase: Option<String>,
+    /// The system's version, as the file says it: `iPhone OS 18.5 (22F76)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// The phone's model, as the file says it: `iPhone17,1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_model: Option<String>,
+    /// `LC_UUID` of the main executable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slice_uuid: Option<String>,
+    /// When it happened, by the phone's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub happened_at: Option<Time>,
+    /// The build that crashed; none when it was another program, or nobody knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub build: Option<BuildHash>,
+    /// The case that ran, when its job has no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseName>,
+    /// What it has in common with others of the same defect; none when nothing ended, or nothing is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<CrashSignature>,
+    /// The group it was put into. One that was merged counts into another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<GroupId>,
+    /// Whether an operator put it there, so that no signature moves it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub placed_by_hand: bool,
 }
 
 /// What changed, for readers of `/api/v1/changes` (server-sent events).
@@ -251,6 +283,11 @@ pub enum Change {
     Crash {
         /// Which.
         id: CrashId,
+    },
+    /// A crash group came up or moved.
+    Group {
+        /// Which.
+        id: GroupId,
     },
     /// A build came in.
     Build {

@@ -35,3 +35,30 @@ pub struct CrashOrigin {
     /// The attempt in which it happened; none when it was there before.
     pub attempt: Option<AttemptId>,
 }
+
+/// Where a crash file came from, as the daemon keeps it: a file that somebody brought came from no phone of the farm.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CrashSource {
+    /// The hash of its bytes: a twin is the same crash.
+    pub id: CrashId,
+    /// The phone that wrote it; none of a file that was imported.
+    pub phone: Option<Udid>,
+    /// The rack that took it; none of a file that was imported.
+    pub rack: Option<RackId>,
+    /// Its path on the phone, or the name under which it was imported.
+    pub path: String,
+    /// Bytes.
+    pub size_bytes: u64,
+    /// When the agent had it whole, or when it was imported.
+    pub collected_at: Time,
+    /// The attempt in which it happened; none when it was there before.
+    pub attempt: Option<AttemptId>,
+}
+
+impl From<CrashOrigin> for CrashSource {
+    fn from(origin: CrashOrigin) -> Self {
+        let CrashOrigin { id, phone, rack, path, size_bytes, collected_at, attempt } = origin;
+        Self { id, phone: Some(phone), rack: Some(rack), path, size_bytes, collected_at, attempt }
+    }
+}

@@ -148,6 +148,8 @@ name_id!(/// A word that an operator gave to a phone.
     Label, "label");
 name_id!(/// An app's bundle identifier.
     BundleId, "bundle identifier");
+name_id!(/// A crash group: the sixteen hexadecimal digits of the signature that founded it, or of what was split off.
+    GroupId, "group id");
 name_id!(/// A physical USB position in a rack; it stays when the phone is swapped.
     Slot, "slot");
 name_id!(/// One start of a process, drawn at random, so that a restart can be seen from outside.

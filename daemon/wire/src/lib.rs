@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`id`] | one type per kind of thing |
 //! | [`time`] | instants in milliseconds, RFC 3339 on the wire |
-//! | [`build`], [`case`], [`job`], [`phone`], [`crash`] | the nouns of the farm |
+//! | [`build`], [`case`], [`job`], [`phone`], [`crash`], [`group`] | the nouns of the farm |
 //! | [`requirement`] | which phones will do for a job |
 //! | [`outcome`] | how an attempt ends and whom to blame |
 //! | [`sync`] | what an agent and the daemon say to each other |
@@ -18,6 +18,7 @@ pub mod api;
 pub mod build;
 pub mod case;
 pub mod crash;
+pub mod group;
 pub mod id;
 pub mod job;
 pub mod outcome;

@@ -25,6 +25,7 @@ pub(super) async fn run(context: &Context, command: CrashCommand) -> Result<Exit
         CrashCommand::Raw { id } => {
             write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/raw")).await?)
         }
+        CrashCommand::Import { files } => super::crash_import::run(context, &files).await,
         CrashCommand::Read { files, text, symbols, symbol_cache } => {
             let wanted = if text { Texts::Apples } else { Texts::Ours };
             let symbols =
@@ -39,7 +40,7 @@ fn write_out(bytes: &[u8]) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn list(page: &Page<CrashView>) -> String {
+pub(super) fn list(page: &Page<CrashView>) -> String {
     if page.items.is_empty() {
         return "no crashes".to_owned();
     }
@@ -49,12 +50,13 @@ fn list(page: &Page<CrashView>) -> String {
             crash.kind.clone(),
             crash.process.clone().unwrap_or_default(),
             crash.captured_at.clone().unwrap_or_default(),
-            crash.origin.phone.to_string(),
+            crash.origin.phone.as_ref().map_or_else(|| "imported".to_owned(), ToString::to_string),
+            crash.group.as_ref().map(ToString::to_string).unwrap_or_default(),
             crash.origin.attempt.map(|attempt| attempt.to_string()).unwrap_or_default(),
             crash.ended_by.clone().unwrap_or_else(|| crash.malformed.first().cloned().unwrap_or_default()),
             crash.top_frame.clone().unwrap_or_default(),
         ]
     });
-    let columns = ["crash", "kind", "process", "happened", "phone", "attempt", "ended by", "top frame"];
-    table(&columns, &["happened", "attempt", "kind", "phone"], rows) + &more(page.next_cursor.as_ref())
+    let columns = ["crash", "kind", "process", "happened", "phone", "group", "attempt", "ended by", "top frame"];
+    table(&columns, &["happened", "attempt", "kind", "phone", "group"], rows) + &more(page.next_cursor.as_ref())
 }

@@ -45,7 +45,7 @@ enum Form {
 
 /// Where a file was named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Named {
+pub(super) enum Named {
     /// On the command line: whatever it holds, it has an answer.
     ByHand,
     /// In a folder, where other files may lie too.
@@ -219,6 +219,33 @@ impl Reading {
         let unreadable = (self.unreadable > 0).then_some(Exit::Refused);
         Ok(self.failed.or(unreadable).unwrap_or(Exit::Done))
     }
+}
+
+/// Every file that was named, and those in folders that were named, in the order of names and without following links;
+/// what cannot be looked at is left to whoever opens it.
+pub(super) fn walk(files: &[PathBuf]) -> Vec<(PathBuf, Named)> {
+    let mut found = Vec::new();
+    let mut waiting: Vec<(PathBuf, Named)> =
+        files.iter().rev().map(|file| (file.clone(), Named::ByHand)).collect();
+    while let Some((path, named)) = waiting.pop() {
+        let is_folder = match named {
+            Named::ByHand => path.is_dir(),
+            Named::InFolder => path.symlink_metadata().is_ok_and(|about| about.is_dir()),
+        };
+        if !is_folder {
+            found.push((path, named));
+            continue;
+        }
+        let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+        let mut inside: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        inside.retain(|path| {
+            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            !is_hidden && path.symlink_metadata().is_ok_and(|about| about.is_dir() || about.is_file())
+        });
+        inside.sort();
+        waiting.extend(inside.into_iter().rev().map(|path| (path, Named::InFolder)));
+    }
+    found
 }
 
 fn is_named_like_a_report(path: &Path) -> bool {

@@ -5,9 +5,11 @@ mod build;
 mod case;
 mod config;
 mod crash;
+mod crash_import;
 mod crash_read;
 mod crash_symbols;
 mod doctor;
+mod group;
 mod job;
 mod manual;
 mod owner;
@@ -47,6 +49,7 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Schedule(command) => schedule::run(&context, command).await,
         Command::Owner(command) => owner::run(&context, command).await,
         Command::Crash(command) => crash::run(&context, command).await,
+        Command::Group(command) => group::run(&context, command).await,
         Command::Case(command) => case::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,

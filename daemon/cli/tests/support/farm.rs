@@ -6,7 +6,7 @@ use std::sync::Arc;
 use holdfast_wire::api::{AttemptView, CrashView, Page, PhoneView, Problem, ProgressView, RackView};
 use holdfast_wire::build::{Build, BuildIdentity, Origin};
 use holdfast_wire::case::{Case, CaseRun};
-use holdfast_wire::crash::CrashOrigin;
+use holdfast_wire::crash::CrashSource;
 use holdfast_wire::id::{BuildHash, CrashId, JobId, LeaseNumber};
 use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
@@ -299,10 +299,10 @@ impl Farm {
 
     pub(crate) fn crash(&self) -> CrashView {
         CrashView {
-            origin: CrashOrigin {
+            origin: CrashSource {
                 id: CrashId::new([0xcd; 32]),
-                phone: BUSY.parse().unwrap(),
-                rack: "rack-1".parse().unwrap(),
+                phone: Some(BUSY.parse().unwrap()),
+                rack: Some("rack-1".parse().unwrap()),
                 path: "Mooring-2026-11-21-033046.ips".to_owned(),
                 size_bytes: 48_213,
                 collected_at: self.ago(5),
@@ -315,6 +315,16 @@ impl Farm {
             top_frame: Some("Mooring + 18432".to_owned()),
             captured_at: Some("2026-11-21 03:30:46.12 +0000".to_owned()),
             malformed: Vec::new(),
+            launch_phase: Some("running".to_owned()),
+            os_version: Some("iPhone OS 17.2 (21C62)".to_owned()),
+            device_model: Some("iPhone13,2".to_owned()),
+            slice_uuid: None,
+            happened_at: None,
+            build: None,
+            case: None,
+            signature: None,
+            group: None,
+            placed_by_hand: false,
         }
     }
 }

@@ -16,6 +16,10 @@ pub const SIGNATURE_VERSION: u32 = 1;
 const FRAMES: usize = 1;
 /// Functions of the system in a signature that has none of the app: each says less than one of the app.
 const SYSTEM_FRAMES: usize = 3;
+/// Functions of a stack by which groups are held against each other: what is further down says where, not what.
+const STACK_MAX: usize = 16;
+/// Bytes of such a name: templates can fill pages.
+const STACK_NAME_BYTES: usize = 120;
 /// Frames that are looked at; an endless recursion has more and says no more.
 const FRAMES_READ_MAX: usize = 600;
 /// A function that stands this often on a stack calls itself without end.
@@ -40,6 +44,16 @@ impl Default for Rules {
     }
 }
 
+impl Rules {
+    /// Eight hexadecimal digits that stand for these rules: signatures by other rules are not to be compared.
+    pub fn fingerprint(&self) -> String {
+        let text = std::iter::once(self.frames.to_string()).chain(self.skip.iter().cloned());
+        let text: Vec<String> = text.collect();
+        let hash = fnv(text.join("\u{1f}").bytes());
+        format!("{:08x}", (hash >> 32) ^ (hash & 0xffff_ffff))
+    }
+}
+
 /// What two reports of the same defect have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
@@ -56,13 +70,16 @@ pub struct Signature {
 impl Signature {
     /// Sixteen hexadecimal digits that stand for the whole signature, the same in every release and on every machine.
     pub fn id(&self) -> String {
-        // FNV-1a, 64 bits: http://www.isthe.com/chongo/tech/comp/fnv. Two of a million groups share one in 1 of 37 million farms.
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        for byte in format!("{}|{self}", self.version).bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-        format!("{hash:016x}")
+        // Two of a million groups share one in 1 of 37 million farms.
+        format!("{:016x}", fnv(format!("{}|{self}", self.version).bytes()))
     }
+}
+
+/// FNV-1a, 64 bits: <http://www.isthe.com/chongo/tech/comp/fnv>.
+fn fnv(bytes: impl Iterator<Item = u8>) -> u64 {
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 impl fmt::Display for Signature {
@@ -85,6 +102,19 @@ pub fn signature(report: &Report, rules: &Rules) -> Option<Signature> {
         Stack::Silent => Vec::new(),
     };
     Some(Signature { version: SIGNATURE_VERSION, class, process: process(report), frames })
+}
+
+/// The functions on top of the stack that tells, innermost first, named as in signatures: of the app and of the system,
+/// without those that say nothing. At most [`STACK_MAX`].
+pub fn stack(report: &Report, rules: &Rules) -> Vec<String> {
+    let stack = report.main_stack();
+    let stack = stack.get(..FRAMES_READ_MAX).unwrap_or(stack);
+    named_frames(stack.iter(), |frame, name| {
+        is_root(name) || is_skipped(name, &rules.skip) || !frame.in_app && is_runtime(name)
+    })
+    .map(|name| cut(&name, STACK_NAME_BYTES).to_owned())
+    .take(STACK_MAX)
+    .collect()
 }
 
 /// The process, of a memory shortage the one that was killed first; cut as such a report cuts it.

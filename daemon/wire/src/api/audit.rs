@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptId, JobId, Owner, PoolName, ScheduleName, Udid};
+use crate::group::GroupDeed;
+use crate::id::{AttemptId, GroupId, JobId, Owner, PoolName, ScheduleName, Udid};
 use crate::time::Time;
 use crate::views::OwnerLimits;
 
@@ -90,6 +91,13 @@ pub enum Act {
         /// The job that came of it.
         job: JobId,
     },
+    /// Decided something about a crash group.
+    GroupChanged {
+        /// Which.
+        group: GroupId,
+        /// What.
+        deed: GroupDeed,
+    },
     /// Had the configuration read again.
     ConfigReloaded {
         /// How.
@@ -170,6 +178,7 @@ impl fmt::Display for Act {
                 before.as_ref().map_or(Ok(()), |before| write!(f, " (before: {before})"))
             }
             Self::ScheduleRun { schedule, job } => write!(f, "ran schedule {schedule} out of turn as {job}"),
+            Self::GroupChanged { group, deed } => write!(f, "crash group {group}: {deed}"),
             Self::ConfigReloaded { asked, changes } => {
                 write!(f, "had the configuration read again{asked}")?;
                 if changes.is_empty() { f.write_str(", nothing changed") } else { listed(f, changes) }

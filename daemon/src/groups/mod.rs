@@ -1,0 +1,23 @@
+//! Crash groups: which crashes are one defect, what is known of them together, what operators decide about them.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`group`] | one group: what is recorded of it, and what its crashes add up to |
+//! | [`book`] | all groups: where a crash goes, what operators do, what a new version of signatures moves |
+//! | [`sign`] | the signature of a crash, and the task that signs what was signed otherwise before |
+//! | [`view`] | what readers are shown, and what is suggested to them |
+//! | [`runs`] | how often builds were tested |
+//!
+//! Signatures themselves are `daemon/crash`'s.
+
+mod book;
+mod group;
+mod runs;
+mod sign;
+mod view;
+
+pub use book::{Filed, GroupRefused, Groups, Known, News, Regrouped};
+pub use group::{Group, GroupRecord, Stats};
+pub use runs::BuildRuns;
+pub use sign::{Signed, is_current, sign, sign_anew};
+pub use view::{suggestions, view};
