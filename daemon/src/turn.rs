@@ -676,7 +676,6 @@ impl<S: Store> Loop<S> {
         self.count_run(turn, build, attempt, case)
     }
 
-
     /// A build that is known already keeps its first upload's time and symbols.
     fn keep_build(&mut self, turn: &mut Turn, build: Build) -> Result<Arc<Build>, FarmError> {
         let known = self.picture.builds.get(&build.identity.hash).cloned();

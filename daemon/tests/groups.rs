@@ -72,10 +72,12 @@ async fn reports_of_one_defect_are_one_group_and_stay_so_over_a_restart() {
     assert_eq!(one["group"], two["group"]);
     assert_ne!(one["group"], other["group"]);
     assert_eq!((&one["origin"]["phone"], &one["origin"]["attempt"]), (&Value::Null, &Value::Null));
-    let again = daemon.upload(Method::POST, "/api/v1/crashes", report(1, &["Room.open(id:)", "Room.show()"])).await;
+    let again =
+        daemon.upload(Method::POST, "/api/v1/crashes", report(1, &["Room.open(id:)", "Room.show()"])).await;
     assert_eq!((again.status, &again.json()["origin"]["id"]), (StatusCode::OK, &one["origin"]["id"]));
 
-    let named = act(&daemon, text(&one, "group"), json!({ "do": "rename", "name": "Rooms do not open" })).await;
+    let named =
+        act(&daemon, text(&one, "group"), json!({ "do": "rename", "name": "Rooms do not open" })).await;
     assert_eq!(named.status, StatusCode::OK, "{}", named.text());
     let before = groups(&daemon, "open").await;
     daemon.kill().await;
@@ -235,9 +237,16 @@ fn crash_id(number: u8) -> CrashId {
 
 fn signature(words: &str) -> CrashSignature {
     // Whatever stands for the words, sixteen digits long.
-    let id = format!("{:016x}", words.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte)));
+    let id =
+        format!("{:016x}", words.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte)));
     let stack = words.split_whitespace().map(str::to_owned).collect();
-    CrashSignature { id: id.parse().unwrap(), words: words.to_owned(), version: 1, rules: "0".to_owned(), stack }
+    CrashSignature {
+        id: id.parse().unwrap(),
+        words: words.to_owned(),
+        version: 1,
+        rules: "0".to_owned(),
+        stack,
+    }
 }
 
 fn crash(number: u8, words: &str, build: Option<BuildHash>) -> CrashView {

@@ -263,7 +263,8 @@ fn mistakes(source: &Source, raw: &Raw) -> Vec<Mistake> {
         }
     }
     if raw.signatures.skip.iter().any(|name| name.trim_matches('*').trim().is_empty()) {
-        let what = "a name without letters would leave out every function; write it like `Chat.fail` or `-[Log *]`";
+        let what =
+            "a name without letters would leave out every function; write it like `Chat.fail` or `-[Log *]`";
         mistakes.push(source.mistake("signatures.skip", what));
     }
     mistakes

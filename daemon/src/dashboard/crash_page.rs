@@ -84,6 +84,14 @@ fn head(page: &CrashPage, title: &str, now: Time) -> Markup {
                 @if let Some(attempt) = origin.attempt {
                     dt { "in" } dd { "attempt " a href={ "/jobs/" (attempt.job) } { (attempt) } }
                 }
+                @if let Some(group) = &page.view.group {
+                    dt { "group" }
+                    dd {
+                        a href={ "/groups/" (group) } {
+                            (shown(page.view.signature.as_ref().map_or("its group", |signature| &signature.words)))
+                        }
+                    }
+                }
                 (fact("happened", report.captured_at.or(report.written_at).map(|at| format!("{at}, phone's clock")).as_deref()))
                 (fact("launched", launched(report).as_deref()))
                 (fact("process id", report.pid.map(|pid| pid.to_string()).as_deref()))

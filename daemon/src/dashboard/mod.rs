@@ -19,6 +19,7 @@ mod axis;
 pub mod crash_page;
 pub mod events;
 pub mod farm_page;
+pub mod group_page;
 pub mod job_page;
 mod of_farm;
 pub mod part;
@@ -32,5 +33,7 @@ mod shell;
 pub mod words;
 
 pub use farm_page::render_page;
-pub use picture::{CrashPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable};
+pub use picture::{
+    CrashPage, GroupPage, GroupsPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable,
+};
 pub use routes::routes;

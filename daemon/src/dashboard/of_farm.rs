@@ -3,15 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_wire::api::{CrashView, JobView, PhoneView};
-use holdfast_wire::id::{AttemptId, CrashId, JobId, Udid};
+use holdfast_wire::id::{AttemptId, CrashId, GroupId, JobId, Udid};
 use holdfast_wire::job::{JobClass, JobState};
 use holdfast_wire::outcome::AttemptEnd;
 use holdfast_wire::time::Time;
 use tokio::sync::watch;
 
-use super::picture::{CrashPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable};
+use super::picture::{
+    CrashPage, GroupPage, GroupsPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable,
+};
 use super::queue_page::HOURS_BACK;
 use crate::farm::Ask;
+use crate::http::groups::{Which, ids};
 use crate::http::jobs::{Detail, view};
 use crate::http::state::App;
 use crate::reasons::EXPLAINED_MAX;
@@ -21,6 +24,8 @@ use crate::snapshot::Snapshot;
 const ENDED_MAX: usize = 20;
 /// Crashes that a page is given.
 const CRASHES_MAX: usize = 20;
+/// Crash groups that their page is given.
+const GROUPS_MAX: usize = 100;
 /// Jobs that the page of a phone is given.
 const PHONE_JOBS_MAX: usize = 20;
 /// Ended jobs, and crashes, that are looked through for those of one phone: older ones are found in lists.
@@ -107,7 +112,11 @@ impl Pictures for App {
             job.is_some_and(|job| job.attempts.iter().any(|attempt| attempt.phone == *udid))
         });
         let jobs = here.take(PHONE_JOBS_MAX).filter_map(|id| short(&snapshot, id)).collect();
-        Ok(Some(PhonePage { phone, jobs, crashes: crashes(&snapshot, |crash| crash.origin.phone.as_ref() == Some(udid)) }))
+        Ok(Some(PhonePage {
+            phone,
+            jobs,
+            crashes: crashes(&snapshot, |crash| crash.origin.phone.as_ref() == Some(udid)),
+        }))
     }
 
     async fn crash(&self, id: CrashId) -> Result<Option<CrashPage>, Unreadable> {
@@ -119,6 +128,31 @@ impl Pictures for App {
             read.ok_or_else(|| unreadable(format!("the bytes of crash {id} are gone from the disk")))?;
         let phone = known.origin.phone.as_ref().and_then(|phone| snapshot.phone(phone));
         Ok(Some(CrashPage { view: (**known).clone(), report: read.report, phone }))
+    }
+
+    async fn groups(&self) -> GroupsPage {
+        let (snapshot, now) = (self.farm.snapshot(), self.clock.now());
+        let ids = ids(&snapshot, Which::Open, now);
+        let groups = ids.iter().take(GROUPS_MAX).filter_map(|id| snapshot.groups.get(id));
+        GroupsPage {
+            groups: groups.map(|group| crate::groups::view(&snapshot, group, now)).collect(),
+            total: ids.len(),
+            simulated: snapshot.phones().any(|phone| phone.facts.simulated),
+        }
+    }
+
+    async fn group(&self, id: &GroupId) -> Option<GroupPage> {
+        let snapshot = self.farm.snapshot();
+        let group = snapshot.groups.get(id)?;
+        let stats = snapshot.groups.stats(group);
+        let newest = stats.crashes.iter().filter_map(|(_, id)| snapshot.crashes.get(id));
+        let phones: Vec<PhoneView> = snapshot.phones().collect();
+        Some(GroupPage {
+            group: crate::groups::view(&snapshot, group, self.clock.now()),
+            crashes: newest.take(CRASHES_MAX).map(|crash| (**crash).clone()).collect(),
+            simulated: phones.iter().any(|phone| phone.facts.simulated),
+            phones,
+        })
     }
 }
 

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use holdfast_crash::Report;
 use holdfast_wire::api::{CrashView, Explanation, JobView, PhoneView, QueueView, RackView};
-use holdfast_wire::id::{AttemptId, CaseName, CrashId, JobId, Udid};
+use holdfast_wire::group::GroupView;
+use holdfast_wire::id::{AttemptId, CaseName, CrashId, GroupId, JobId, Udid};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 use holdfast_wire::views::{CaseStats, OwnerView};
@@ -64,6 +65,30 @@ pub struct CrashPage {
     pub report: Report,
     /// The phone it came from, if it is still known.
     pub phone: Option<PhoneView>,
+}
+
+/// Everything the page of all crash groups shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct GroupsPage {
+    /// Groups that somebody should look at, the one that happened last first; not all of them when there are many.
+    pub groups: Vec<GroupView>,
+    /// How many there are.
+    pub total: usize,
+    /// Whether any phone of the farm is simulated.
+    pub simulated: bool,
+}
+
+/// Everything the page of a crash group shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupPage {
+    /// The group.
+    pub group: GroupView,
+    /// Its newest crashes.
+    pub crashes: Vec<CrashView>,
+    /// Phones of the farm.
+    pub phones: Vec<PhoneView>,
+    /// Whether any of them is simulated.
+    pub simulated: bool,
 }
 
 /// Everything the page of the queue shows.
@@ -135,4 +160,10 @@ pub trait Pictures: Send + Sync + 'static {
     /// # Errors
     /// The report's bytes cannot be read.
     fn crash(&self, id: CrashId) -> impl Future<Output = Result<Option<CrashPage>, Unreadable>> + Send;
+
+    /// Crash groups that somebody should look at.
+    fn groups(&self) -> impl Future<Output = GroupsPage> + Send;
+
+    /// One crash group; none when there is no such group.
+    fn group(&self, id: &GroupId) -> impl Future<Output = Option<GroupPage>> + Send;
 }

@@ -9,7 +9,7 @@ use axum::middleware::map_response;
 use axum::response::sse::Sse;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use holdfast_wire::id::{CrashId, JobId, Udid};
+use holdfast_wire::id::{CrashId, GroupId, JobId, Udid};
 use maud::{Markup, html};
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -20,7 +20,7 @@ use super::events::{View, stream};
 use super::picture::{Pictures, Unreadable};
 use super::shell::{Frame, still};
 use super::words::shown;
-use super::{crash_page, farm_page, job_page, phone_page, queue_page};
+use super::{crash_page, farm_page, group_page, job_page, phone_page, queue_page};
 
 /// Pages that may be open at once: every wall and every desk of a large team.
 const READERS_MAX: usize = 256;
@@ -59,6 +59,8 @@ where
         .route("/jobs/{id}", get(job::<P>))
         .route("/phones/{udid}", get(phone::<P>))
         .route("/crashes/{id}", get(crash::<P>))
+        .route("/groups", get(groups::<P>))
+        .route("/groups/{id}", get(group::<P>))
         .route(farm_page::EVENTS, get(events::<P>))
         .with_state(shared)
         .layer(map_response(with_policy))
@@ -137,6 +139,20 @@ async fn crash<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<Stri
         Ok(Some(page)) => crash_page::render(&page, pictures.picture().await.now).into_response(),
         Ok(None) => nothing(pictures, "crash", &id).await,
         Err(error) => unreadable(pictures, &error).await,
+    }
+}
+
+async fn groups<P: Pictures>(State(shared): State<Shared<P>>) -> Markup {
+    let page = shared.pictures.groups().await;
+    group_page::render_all(&page, shared.pictures.picture().await.now)
+}
+
+async fn group<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<String>) -> Response {
+    let pictures = &*shared.pictures;
+    let Ok(parsed) = id.parse::<GroupId>() else { return nothing(pictures, "crash group", &id).await };
+    match pictures.group(&parsed).await {
+        Some(page) => group_page::render(&page, pictures.picture().await.now).into_response(),
+        None => nothing(pictures, "crash group", &id).await,
     }
 }
 

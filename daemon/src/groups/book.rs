@@ -85,7 +85,9 @@ pub enum GroupRefused {
     #[error("there is no crash group {0}; `holdfast group list` shows what there is")]
     Unknown(GroupId),
     /// It counts into another one.
-    #[error("group {group} was merged into {into}; do it there, or take it out first: holdfast group split {into} --group {group}")]
+    #[error(
+        "group {group} was merged into {into}; do it there, or take it out first: holdfast group split {into} --group {group}"
+    )]
     Merged {
         /// Which.
         group: GroupId,
@@ -262,7 +264,8 @@ impl Groups {
         let mut done = Regrouped::default();
         let mut tally: BTreeMap<GroupId, BTreeMap<GroupId, usize>> = BTreeMap::new();
         for (id, signature) in &signed {
-            let home = known.crashes.get(id).and_then(|crash| crash.group.clone());
+            let home = known.crashes.get(id).filter(|crash| !crash.placed_by_hand);
+            let home = home.and_then(|crash| crash.group.clone());
             if let (Some(home), Some(signature)) = (home, signature) {
                 *tally.entry(home).or_default().entry(signature.id.clone()).or_default() += 1;
             }
@@ -321,7 +324,8 @@ impl Groups {
 
     fn merge(&mut self, group: &Group, into: &GroupId, done: &mut Regrouped) -> Result<(), GroupRefused> {
         let id = &group.record.id;
-        let target = self.standing(into).ok_or_else(|| GroupRefused::Unknown(into.clone()))?.record.id.clone();
+        let target =
+            self.standing(into).ok_or_else(|| GroupRefused::Unknown(into.clone()))?.record.id.clone();
         if target == *id {
             return Err(GroupRefused::Same(target));
         }
@@ -336,7 +340,12 @@ impl Groups {
         Ok(())
     }
 
-    fn take_out(&mut self, group: &Group, absorbed: &GroupId, done: &mut Regrouped) -> Result<(), GroupRefused> {
+    fn take_out(
+        &mut self,
+        group: &Group,
+        absorbed: &GroupId,
+        done: &mut Regrouped,
+    ) -> Result<(), GroupRefused> {
         let id = &group.record.id;
         if !group.record.absorbed.contains(absorbed) {
             return Err(GroupRefused::NotAbsorbed { group: absorbed.clone(), into: id.clone() });

@@ -133,7 +133,11 @@ fn tally<K: Ord + Clone>(counts: &mut OrdMap<K, u64>, what: Option<K>, change: i
     let Some(what) = what else { return };
     let mut count = counts.get(&what).copied().unwrap_or_default();
     change(&mut count);
-    if count == 0 { counts.remove(&what) } else { counts.insert(what, count) };
+    if count == 0 {
+        counts.remove(&what)
+    } else {
+        counts.insert(what, count)
+    };
 }
 
 fn add_all<K: Ord + Clone>(counts: &mut OrdMap<K, u64>, others: &OrdMap<K, u64>) {

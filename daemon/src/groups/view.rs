@@ -80,9 +80,10 @@ pub fn suggestions(snapshot: &Snapshot, group: &Group) -> Suggestions {
     let process = |id: &CrashId| snapshot.crashes.get(id).and_then(|crash| crash.process.clone());
     let of = own.first().and_then(|(id, _)| process(id));
     let mut merge: Vec<Alike> = Vec::new();
-    let others = snapshot.groups.iter().filter(|other| {
-        other.record.id != group.record.id && other.record.state.word() != "merged"
-    });
+    let others = snapshot
+        .groups
+        .iter()
+        .filter(|other| other.record.id != group.record.id && other.record.state.word() != "merged");
     for other in others.take(GROUPS_COMPARED_MAX) {
         let theirs = stacks(snapshot, &other.stats);
         if theirs.first().and_then(|(id, _)| process(id)) != of {
@@ -117,9 +118,9 @@ fn stacks(snapshot: &Snapshot, stats: &Stats) -> Stacks {
 /// How alike two groups are: each crash counts by the likest of the other side.
 fn likeness(one: &Stacks, other: &Stacks) -> f64 {
     let towards = |from: &Stacks, to: &Stacks| {
-        let best = from.iter().map(|(_, stack)| {
-            to.iter().map(|(_, other)| similarity(stack, other)).fold(0.0, f64::max)
-        });
+        let best = from
+            .iter()
+            .map(|(_, stack)| to.iter().map(|(_, other)| similarity(stack, other)).fold(0.0, f64::max));
         best.sum::<f64>() / from.len().max(1) as f64
     };
     if one.is_empty() || other.is_empty() { 0.0 } else { f64::min(towards(one, other), towards(other, one)) }
@@ -129,7 +130,8 @@ fn likeness(one: &Stacks, other: &Stacks) -> f64 {
 fn parts(stacks: &Stacks) -> Vec<Vec<CrashId>> {
     let mut parts: Vec<Vec<&(CrashId, Vec<String>)>> = Vec::new();
     for one in stacks {
-        let part = parts.iter_mut().find(|part| part.iter().any(|other| similarity(&other.1, &one.1) > SPLIT_MAX));
+        let part =
+            parts.iter_mut().find(|part| part.iter().any(|other| similarity(&other.1, &one.1) > SPLIT_MAX));
         match part {
             Some(part) => part.push(one),
             None => parts.push(vec![one]),
@@ -193,4 +195,3 @@ fn trend(stats: &Stats, now: Time) -> Vec<DayCount> {
         })
         .collect()
 }
-

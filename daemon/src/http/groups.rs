@@ -209,8 +209,12 @@ impl From<GroupRefused> for Refusal {
     fn from(refused: GroupRefused) -> Self {
         let words = refused.to_string();
         match refused {
-            GroupRefused::Unknown(_) => Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", words),
-            GroupRefused::Merged { .. } => Self::new(StatusCode::CONFLICT, "merged", "The group was merged", words),
+            GroupRefused::Unknown(_) => {
+                Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing", words)
+            }
+            GroupRefused::Merged { .. } => {
+                Self::new(StatusCode::CONFLICT, "merged", "The group was merged", words)
+            }
             GroupRefused::Same(_)
             | GroupRefused::NotAbsorbed { .. }
             | GroupRefused::NotInside { .. }

@@ -16,8 +16,8 @@ use utoipa_axum::routes;
 use super::problem::Refusal;
 use super::state::App;
 use super::{
-    agents, audit, builds, cases, changes, config, crashes, groups, health, jobs, owners, phones, plan, pools, queue,
-    racks, schedules,
+    agents, audit, builds, cases, changes, config, crashes, groups, health, jobs, owners, phones, plan,
+    pools, queue, racks, schedules,
 };
 use crate::dashboard;
 

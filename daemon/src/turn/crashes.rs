@@ -138,7 +138,8 @@ impl<S: Store> Loop<S> {
         if crash.build.is_none()
             && let Some(uuid) = &crash.slice_uuid
         {
-            let mut of_uuid = self.picture.builds.values().filter(|build| build.identity.uuids.contains(uuid));
+            let mut of_uuid =
+                self.picture.builds.values().filter(|build| build.identity.uuids.contains(uuid));
             crash.build = of_uuid.next().map(|build| build.identity.hash);
         }
     }

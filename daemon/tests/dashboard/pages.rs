@@ -4,7 +4,8 @@ use holdfast_wire::id::JobId;
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 use holdfastd::dashboard::{
-    CrashPage, JobPage, PhonePage, assets, crash_page, farm_page, job_page, phone_page, queue_page,
+    CrashPage, GroupPage, GroupsPage, JobPage, PhonePage, assets, crash_page, farm_page, group_page,
+    job_page, phone_page, queue_page,
 };
 
 use crate::samples;
@@ -30,6 +31,24 @@ fn the_queue_shows_expected_starts_usage_and_the_last_hours() {
         .map(|part| format!("== {}\n{}\n", part.id, lines(&part.html)))
         .collect();
     insta::assert_snapshot!("queue", page);
+}
+
+#[test]
+fn a_crash_group_shows_its_trend_its_builds_and_what_became_of_it() {
+    let page = GroupPage {
+        group: samples::group(),
+        crashes: vec![samples::crash(1)],
+        phones: samples::picture().phones,
+        simulated: true,
+    };
+    let html = group_page::render(&page, samples::now()).into_string();
+    let main = html.split_once("<main").unwrap().1;
+    insta::assert_snapshot!("group", lines(main));
+    let all = GroupsPage { groups: vec![samples::group()], total: 3, simulated: true };
+    let html = group_page::render_all(&all, samples::now()).into_string();
+    insta::assert_snapshot!("groups", lines(html.split_once("<main").unwrap().1));
+    let none = group_page::render_all(&GroupsPage::default(), samples::now()).into_string();
+    assert!(none.contains("No crash group is open."), "{none}");
 }
 
 #[test]

@@ -13,13 +13,16 @@ use holdfast_wire::api::{
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::crash::CrashSource;
-use holdfast_wire::id::{AttemptId, BuildHash, CrashId, JobId, LeaseNumber, RackId, Udid};
+use holdfast_wire::group::{DayCount, GroupState, GroupView, Seen, SeenInBuild};
+use holdfast_wire::id::{AttemptId, BuildHash, CrashId, GroupId, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
 use holdfast_wire::phone::{Battery, InstalledApp, Pairing, PhoneFacts, PhoneState, Storage};
 use holdfast_wire::time::Time;
 use holdfast_wire::views::{CaseFailure, CaseStats, LimitsFrom, OwnerView};
-use holdfastd::dashboard::{CrashPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable};
+use holdfastd::dashboard::{
+    CrashPage, GroupPage, GroupsPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable,
+};
 use tokio::sync::watch;
 
 /// A report that the page of a crash shows.
@@ -300,6 +303,55 @@ pub(crate) fn crash(number: u8) -> CrashView {
     }
 }
 
+/// A crash group that was fixed and came back.
+pub(crate) fn group() -> GroupView {
+    let seen = |what: &str, count| Seen { what: what.to_owned(), count };
+    let bad = SeenInBuild {
+        build: BuildHash::new([0x3f; 32]),
+        commit: Some("3f2c1ab90d44e5".to_owned()),
+        branch: Some("trunk".to_owned()),
+        author: Some("ada@example.org".to_owned()),
+        uploaded_at: Some(before(9_000)),
+        count: 7,
+        attempts_run: 12,
+    };
+    let good = SeenInBuild {
+        build: BuildHash::new([0x11; 32]),
+        commit: None,
+        author: None,
+        count: 0,
+        ..bad.clone()
+    };
+    GroupView {
+        id: "4fd0386906271a2b".parse().unwrap(),
+        title: "Mooring | uncaught NSInvalidArgumentException | -[Harbour open:]".to_owned(),
+        name: None,
+        signature: "Mooring | uncaught NSInvalidArgumentException | -[Harbour open:]".to_owned(),
+        state: GroupState::Regressed { build: bad.build, at: before(60) },
+        ended_by: Some("NSInvalidArgumentException: -[Rope tie:]: <b>unrecognized</b> selector".to_owned()),
+        process: Some("Mooring".to_owned()),
+        bundle_id: Some("dev.holdfast.mooring".to_owned()),
+        count: 7,
+        first_seen: Some(before(8_000)),
+        last_seen: Some(before(60)),
+        builds: vec![bad.clone()],
+        first_bad: Some(bad),
+        last_good: Some(good),
+        phones: vec![seen("00008110-000A2D8E3C41801E", 7)],
+        models: vec![seen("iPhone13,2", 7)],
+        os_versions: vec![seen("iPhone OS 17.2 (21C62)", 6), seen("iPhone OS 16.7 (20H19)", 1)],
+        cases: vec![seen("cold-launch", 7)],
+        launch_phases: vec![seen("in launch", 7)],
+        attempts: 5,
+        attempts_run: 12,
+        trend: (1..=30)
+            .map(|day| DayCount { day: format!("2026-11-{day:02}"), count: u64::from(day % 5 == 0) * day })
+            .collect(),
+        samples: vec![crash_id(1)],
+        absorbed: vec!["77aa0912cd34ef56".parse().unwrap()],
+    }
+}
+
 /// Everything at once, as on a busy afternoon.
 pub(crate) fn picture() -> Picture {
     let mut phones = vec![
@@ -552,5 +604,15 @@ impl Pictures for Sample {
         let Some(view) = crashes.into_iter().find(|crash| crash.origin.id == id) else { return Ok(None) };
         let phone = phones.into_iter().find(|phone| Some(&phone.facts.udid) == view.origin.phone.as_ref());
         Ok(Some(CrashPage { view, report: holdfast_crash::read(REPORT), phone }))
+    }
+
+    async fn groups(&self) -> GroupsPage {
+        GroupsPage { groups: vec![group()], total: 3, simulated: true }
+    }
+
+    async fn group(&self, id: &GroupId) -> Option<GroupPage> {
+        let Picture { crashes, phones, .. } = self.picture().await;
+        let group = group();
+        (group.id == *id).then_some(GroupPage { group, crashes, phones, simulated: true })
     }
 }

@@ -6,7 +6,8 @@ use crate::case::Case;
 use crate::crash::CrashSource;
 use crate::group::CrashSignature;
 use crate::id::{
-    AttemptId, BuildHash, CaseName, CompareName, CrashId, GroupId, JobId, LeaseNumber, Owner, PoolName, RackId, Udid,
+    AttemptId, BuildHash, CaseName, CompareName, CrashId, GroupId, JobId, LeaseNumber, Owner, PoolName,
+    RackId, Udid,
 };
 use crate::job::{JobClass, JobSpec, JobState, Requirements};
 use crate::outcome::{AttemptEnd, CaseResult, StepName};

@@ -80,7 +80,9 @@ pub enum GroupCommand {
         who: Who,
     },
     /// Tells nobody of a group, for a time or for good.
-    #[command(after_help = "Example:\n  holdfast group ignore 77aa0912cd34ef56 --lasts 604800 --reason 'fixed next week'")]
+    #[command(
+        after_help = "Example:\n  holdfast group ignore 77aa0912cd34ef56 --lasts 604800 --reason 'fixed next week'"
+    )]
     Ignore {
         /// Its id, or enough of its beginning.
         id: GroupId,

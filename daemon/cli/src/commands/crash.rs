@@ -57,6 +57,8 @@ pub(super) fn list(page: &Page<CrashView>) -> String {
             crash.top_frame.clone().unwrap_or_default(),
         ]
     });
-    let columns = ["crash", "kind", "process", "happened", "phone", "group", "attempt", "ended by", "top frame"];
-    table(&columns, &["happened", "attempt", "kind", "phone", "group"], rows) + &more(page.next_cursor.as_ref())
+    let columns =
+        ["crash", "kind", "process", "happened", "phone", "group", "attempt", "ended by", "top frame"];
+    table(&columns, &["happened", "attempt", "kind", "phone", "group"], rows)
+        + &more(page.next_cursor.as_ref())
 }

@@ -34,7 +34,8 @@ pub(super) async fn run(context: &Context, files: &[PathBuf]) -> Result<Exit, Fa
         })?;
         if holdfast_crash::read(&bytes).container == Container::Unreadable {
             if named == Named::ByHand {
-                let words = format!("nothing can be read of {}; `holdfast crash read` says why", path.display());
+                let words =
+                    format!("nothing can be read of {}; `holdfast crash read` says why", path.display());
                 return Err(Failure::Request(words));
             }
             imported.left_out.push(path.display().to_string());

@@ -129,7 +129,14 @@ fn describe(group: &GroupView, suggestions: &Suggestions) -> String {
         ("signature", group.signature.clone()),
         ("state", state(&group.state)),
         ("ended by", group.ended_by.clone().unwrap_or_default()),
-        ("process", [group.process.clone(), group.bundle_id.clone()].into_iter().flatten().collect::<Vec<_>>().join(", ")),
+        (
+            "process",
+            [group.process.clone(), group.bundle_id.clone()]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
         ("crashes", group.count.to_string()),
         ("attempts", affected(group)),
         ("first seen", group.first_seen.map(|at| ago(now, at)).unwrap_or_default()),
