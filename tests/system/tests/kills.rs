@@ -311,7 +311,8 @@ async fn every_report_once(control: &Control, phone: &str, log: &[Entry], crashe
             *written.entry(path).or_default() += 1;
         }
     }
-    let of_phone = crashes.iter().filter(|crash| crash.origin.phone.as_str() == phone);
+    let of_phone =
+        crashes.iter().filter(|crash| crash.origin.phone.as_ref().is_some_and(|of| of.as_str() == phone));
     let mut stored: BTreeMap<&str, usize> = BTreeMap::new();
     for crash in of_phone {
         assert_eq!(crash.kind, "crash", "{}", crash.origin.path);
