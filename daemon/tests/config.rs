@@ -350,6 +350,7 @@ fn the_samples_keep_their_schemas_and_name_them() {
         (SchemaName::Holdfastd, "holdfastd.yaml", "schemas/holdfastd.json"),
         (SchemaName::Pools, "pools.yaml", "schemas/pools.json"),
         (SchemaName::Schedules, "schedules.yaml", "schemas/schedules.json"),
+        (SchemaName::Notify, "notify.yaml", "schemas/notify.json"),
         (SchemaName::Case, "cases/cold-launch.yaml", "../schemas/case.json"),
     ];
     for (name, sample, schema) in table {
@@ -372,6 +373,8 @@ fn a_schema_refuses_what_the_program_refuses() {
         (SchemaName::Pools, "pools: []\nwindows: {w: {spans: [{from: 1}]}}\n"),
         (SchemaName::Pools, "pools: []\nowners: {a: {weight: 0}}\n"),
         (SchemaName::Schedules, "schedules: [{name: a, cron: 0 0 * * *, missed: never, job: {}}]\n"),
+        (SchemaName::Notify, "receivers: [{name: a, kind: pigeon}]\n"),
+        (SchemaName::Notify, "receivers: [{name: a, kind: slack, url: https://hooks.example.com/x}]\n"),
         (SchemaName::Case, "name: a\nowner: b\nrun: {kind: dance}\n"),
     ];
     for (name, text) in table {

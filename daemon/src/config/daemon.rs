@@ -26,6 +26,8 @@ pub struct DaemonConfig {
     pub cases: PathBuf,
     /// The schedules file; without one, the calendar submits nothing.
     pub schedules: Option<PathBuf>,
+    /// The file of who is told what; without one, nobody is.
+    pub notify: Option<PathBuf>,
     /// How much is too much.
     pub limits: Limits,
     /// How long is too long.
@@ -108,6 +110,8 @@ pub(super) struct Raw {
     cases: PathBuf,
     /// The schedules file.
     schedules: Option<PathBuf>,
+    /// The file of who is told what about crashes.
+    notify: Option<PathBuf>,
     /// How much is too much.
     #[serde(default)]
     limits: Limits,
@@ -211,6 +215,7 @@ impl DaemonConfig {
             pools: folder.join(raw.pools),
             cases: folder.join(raw.cases),
             schedules: raw.schedules.map(|schedules| folder.join(schedules)),
+            notify: raw.notify.map(|notify| folder.join(notify)),
             limits: raw.limits,
             timeouts: Timeouts {
                 request: Duration::from_secs(raw.timeouts.request_s),

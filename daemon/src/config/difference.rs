@@ -61,6 +61,9 @@ pub fn difference(before: &FarmConfig, after: &FarmConfig) -> Vec<String> {
         &named(after.schedules.iter().map(|plan| (&plan.name, plan))),
         &mut lines,
     );
+    if before.notify != after.notify {
+        lines.push("who is told what about crashes: changed".to_owned());
+    }
     if lines.len() > LINES_MAX {
         let more = lines.len() - LINES_MAX;
         lines.truncate(LINES_MAX);

@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use holdfast_notify::Rules;
 use holdfast_scheduler::Policy;
 use holdfast_wire::time::Time;
 use holdfast_wire::views::ConfigFile;
 
 use super::cases::{self, Catalogue};
 use super::daemon::DaemonConfig;
+use super::notify;
 use super::pools;
 use super::schedules::{self, Plan};
 use super::yaml::Mistake;
@@ -24,7 +26,8 @@ pub struct Loaded {
     pub farm: FarmConfig,
 }
 
-/// What may be read again while the daemon runs: the pools file, the schedules file and the cases folder.
+/// What may be read again while the daemon runs: the pools file, the schedules file, the cases folder
+/// and the file of who is told what.
 #[derive(Debug, Clone)]
 pub struct FarmConfig {
     /// The pools file.
@@ -33,6 +36,8 @@ pub struct FarmConfig {
     pub catalogue: Catalogue,
     /// The schedules file.
     pub schedules: Vec<Plan>,
+    /// Who is told what.
+    pub notify: Rules,
     /// What it was read from.
     pub files: Vec<ConfigFile>,
     /// What is legal but odd in it.
@@ -43,7 +48,8 @@ impl From<Policy> for FarmConfig {
     /// Rules alone: without cases, schedules or files.
     fn from(policy: Policy) -> Self {
         let (catalogue, schedules) = (Catalogue::default(), Vec::new());
-        Self { policy, catalogue, schedules, files: Vec::new(), warnings: Vec::new() }
+        let notify = Rules::default();
+        Self { policy, catalogue, schedules, notify, files: Vec::new(), warnings: Vec::new() }
     }
 }
 
@@ -72,15 +78,17 @@ impl FarmConfig {
             Some(file) => schedules::read(file, catalogue.as_ref().ok()),
             None => Ok(Vec::new()),
         };
-        match (pools, catalogue, schedules) {
-            (Ok(pools), Ok(catalogue), Ok(schedules)) => {
+        let notify = daemon.notify.as_deref().map_or_else(|| Ok(Rules::default()), notify::read);
+        match (pools, catalogue, schedules, notify) {
+            (Ok(pools), Ok(catalogue), Ok(schedules), Ok(notify)) => {
                 let pools::Pools { policy, mut warnings } = pools;
                 warnings.extend(unserved(&policy, &schedules));
-                Ok(Self { policy, catalogue, schedules, files: files(daemon), warnings })
+                Ok(Self { policy, catalogue, schedules, notify, files: files(daemon), warnings })
             }
-            (pools, catalogue, schedules) => {
+            (pools, catalogue, schedules, notify) => {
                 let mut mistakes = pools.err().unwrap_or_default();
                 mistakes.extend(schedules.err().unwrap_or_default());
+                mistakes.extend(notify.err().unwrap_or_default());
                 mistakes.extend(catalogue.err().unwrap_or_default());
                 Err(mistakes)
             }
@@ -115,6 +123,7 @@ fn files(daemon: &DaemonConfig) -> Vec<ConfigFile> {
     let mut files =
         vec![file(&daemon.file, "daemon"), file(&daemon.pools, "pools"), file(&daemon.cases, "cases")];
     files.extend(daemon.schedules.as_ref().map(|path| file(path, "schedules")));
+    files.extend(daemon.notify.as_ref().map(|path| file(path, "notify")));
     files
 }
 
@@ -163,6 +172,9 @@ pub fn check(file: &Path, now: Time) -> Result<Vec<String>, Vec<String>> {
     let mut counts = format!("{} pools, {} cases", farm.policy.pools.len(), farm.catalogue.cases().count());
     if !farm.schedules.is_empty() {
         counts.push_str(&format!(", {} schedules", farm.schedules.len()));
+    }
+    if !farm.notify.receivers.is_empty() {
+        counts.push_str(&format!(", {} receivers", farm.notify.receivers.len()));
     }
     lines.push(format!("{} is good: {counts}", file.display()));
     Ok(lines)

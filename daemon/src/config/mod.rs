@@ -6,6 +6,7 @@
 //! | [`daemon`] | `holdfastd.yaml` |
 //! | [`pools`] | the pools file → [`holdfast_scheduler::Policy`]; `classes` and `owners` are parts of it |
 //! | [`schedules`] | the schedules file → what the calendar submits |
+//! | [`notify`] | the file of who is told what → [`holdfast_notify::Rules`] |
 //! | [`cases`] | the cases folder → the catalogue |
 //! | `difference` | what a reload changed, in words |
 //! | [`load`] | all of it together, and `--check-config` |
@@ -16,6 +17,7 @@ mod classes;
 pub mod daemon;
 mod difference;
 pub mod load;
+pub mod notify;
 mod once;
 pub(crate) mod owners;
 pub mod pools;

@@ -15,13 +15,15 @@ pub enum SchemaName {
     Pools,
     /// `schedules.yaml`.
     Schedules,
+    /// `notify.yaml`.
+    Notify,
     /// One file of the cases folder.
     Case,
 }
 
 impl SchemaName {
     /// Every schema.
-    pub const ALL: [Self; 4] = [Self::Holdfastd, Self::Pools, Self::Schedules, Self::Case];
+    pub const ALL: [Self; 5] = [Self::Holdfastd, Self::Pools, Self::Schedules, Self::Notify, Self::Case];
 
     /// The word on the command line and the stem of the file.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl SchemaName {
             Self::Holdfastd => "holdfastd",
             Self::Pools => "pools",
             Self::Schedules => "schedules",
+            Self::Notify => "notify",
             Self::Case => "case",
         }
     }
@@ -39,6 +42,7 @@ impl SchemaName {
             Self::Holdfastd => of::<daemon::Raw>(),
             Self::Pools => of::<pools::Raw>(),
             Self::Schedules => of::<schedules::Raw>(),
+            Self::Notify => of::<holdfast_notify::Raw>(),
             Self::Case => of::<holdfast_wire::case::Case>(),
         }
     }

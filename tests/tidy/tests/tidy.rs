@@ -15,16 +15,24 @@ const TOP: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "agent", "config", "daemon", "scripts", "tests"];
 
 /// Which of our crates each crate may depend on in its normal dependencies. Every arrow points down.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("holdfast-wire", &[]),
     ("holdfast-calendar", &["holdfast-wire"]),
     ("holdfast-scheduler", &["holdfast-wire", "holdfast-calendar"]),
     ("holdfast-crash", &["holdfast-wire"]),
     ("holdfast-symbols", &["holdfast-crash"]),
+    ("holdfast-notify", &["holdfast-wire"]),
     ("holdfast-store", &["holdfast-wire", "holdfast-scheduler"]),
     (
         "holdfastd",
-        &["holdfast-wire", "holdfast-scheduler", "holdfast-calendar", "holdfast-crash", "holdfast-store"],
+        &[
+            "holdfast-wire",
+            "holdfast-scheduler",
+            "holdfast-calendar",
+            "holdfast-crash",
+            "holdfast-notify",
+            "holdfast-store",
+        ],
     ),
     ("holdfast-cli", &["holdfast-wire", "holdfast-crash", "holdfast-symbols"]),
     ("holdfast-attempt", &["holdfast-wire"]),

@@ -1,0 +1,98 @@
+//! DingTalk: Markdown to a custom robot (open.dingtalk.com, "Custom robot access"). The signature stands in the query,
+//! people are called in the text and in `at`, and whoever speaks more than 20 times a minute is locked out for ten.
+
+use std::time::Duration;
+
+use holdfast_wire::time::Time;
+use serde_json::{Value, json};
+
+use super::exchange::{Keys, Method, Reply, Request, percent};
+use super::layout::{self, Markup, Title};
+use crate::message::{Mention, Message};
+use crate::outbox::Outcome;
+use crate::rules::Secret;
+use crate::{sign, text};
+
+/// Largest body, bytes.
+pub const BODY_BYTES_MAX: usize = 20_000;
+
+/// Longest title, bytes: it is shown in the list of chats alone.
+const TITLE_BYTES_MAX: usize = 120;
+
+/// The code that says "too often".
+const TOO_OFTEN: i64 = 130_101;
+
+/// For how long a robot is locked out then.
+const LOCK_OUT: Duration = Duration::from_secs(600);
+
+/// The request.
+pub fn request(message: &Message, keys: &Keys, keyword: Option<&str>, now: Time) -> Request {
+    let mut url = keys.url().to_owned();
+    if let Some(secret) = &keys.secret {
+        let millis = now.as_unix_ms();
+        let join = if url.contains('?') { '&' } else { '?' };
+        let sign = percent(&sign::dingtalk(millis, secret.expose()));
+        url.push_str(&format!("{join}timestamp={millis}&sign={sign}"));
+    }
+    let body =
+        layout::within(BODY_BYTES_MAX, |budget| body(message, keyword, budget).to_string().into_bytes());
+    let request = Request { method: Method::Post, url: Secret::new(url), headers: Vec::new(), body };
+    request.with("content-type", "application/json; charset=utf-8")
+}
+
+fn body(message: &Message, keyword: Option<&str>, budget: usize) -> Value {
+    // A robot that demands a keyword looks for it in what is shown.
+    let keyword = keyword.map_or_else(String::new, |word| format!("{} ", text::markdown(word)));
+    let markdown = layout::text(&Markdown, message, Title::Shown, budget);
+    let called: Vec<String> =
+        message.mentions.iter().take(layout::MENTIONS_MAX).map(|mention| layout::id(&mention.id)).collect();
+    // Mobile numbers are digits, perhaps after a plus; other ids are user ids.
+    let (mobiles, users): (Vec<String>, Vec<String>) =
+        called.into_iter().partition(|id| id.chars().all(|c| c.is_ascii_digit() || matches!(c, '+' | '-')));
+    json!({
+        "msgtype": "markdown",
+        "markdown": {
+            "title": text::one_line(&format!("{keyword}{}", message.title), TITLE_BYTES_MAX),
+            "text": format!("{keyword}{markdown}"),
+        },
+        "at": { "atMobiles": mobiles, "atUserIds": users, "isAtAll": false },
+    })
+}
+
+/// What the robot said.
+pub fn read(reply: &Reply) -> Outcome {
+    if let Err(outcome) = reply.good() {
+        return outcome;
+    }
+    let answer = reply.words();
+    match reply.json()["errcode"].as_i64() {
+        Some(0) => reply.accepted(),
+        Some(TOO_OFTEN) => Outcome::Later { quiet: Some(LOCK_OUT), answer },
+        // -1: the system is busy; 310000: keyword, signature or address do not fit, which an operator mends.
+        Some(-1 | 310_000) | None => Outcome::Later { quiet: None, answer },
+        Some(_) => Outcome::Refused { answer },
+    }
+}
+
+struct Markdown;
+
+impl Markup for Markdown {
+    fn plain(&self, text: &str) -> String {
+        text::plain_markdown(text).replace('@', "@\u{2060}")
+    }
+    fn bold(&self, escaped: &str) -> String {
+        format!("**{escaped}**")
+    }
+    fn link(&self, escaped: &str, url: &str) -> String {
+        format!("[{escaped}]({url})")
+    }
+    fn mention(&self, mention: &Mention) -> String {
+        format!("@{}", layout::id(&mention.id))
+    }
+    fn code(&self) -> (&'static str, &'static str) {
+        ("```\n", "\n```")
+    }
+    fn line_end(&self) -> &'static str {
+        "\n\n"
+    }
+}
