@@ -92,6 +92,9 @@ impl Markup for Markdown {
     fn code(&self) -> (&'static str, &'static str) {
         ("```\n", "\n```")
     }
+    fn code_line(&self, line: &str) -> String {
+        text::code(line).replace('@', "@\u{2060}")
+    }
     fn line_end(&self) -> &'static str {
         "\n\n"
     }

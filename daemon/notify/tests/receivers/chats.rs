@@ -28,7 +28,10 @@ fn feishu(came: &Came) -> Answer {
     let body = came.json();
     let (time, sign) = (body["timestamp"].as_str().unwrap_or(""), body["sign"].as_str().unwrap_or(""));
     if sign != hmac(&format!("{time}\nSECxyz"), "") || time != "1795000000" {
-        return json(200, &json!({"code": 19021, "msg": "sign match fail or timestamp is not within one hour"}));
+        return json(
+            200,
+            &json!({"code": 19021, "msg": "sign match fail or timestamp is not within one hour"}),
+        );
     }
     let text = feishu_text(came);
     assert_eq!(body["card"]["schema"], "2.0");
@@ -42,7 +45,10 @@ fn feishu(came: &Came) -> Answer {
 async fn feishu_takes_signed_cards_within_its_size() {
     let server = Server::start(feishu).await;
     let url = format!("{}/open-apis/bot/v2/hook/canary-key-0001", server.base);
-    let line = Line::new("{name: r, kind: feishu, url: {env: U}, secret: {env: S}}", &[("U", &url), ("S", "SECxyz")]);
+    let line = Line::new(
+        "{name: r, kind: feishu, url: {env: U}, secret: {env: S}}",
+        &[("U", &url), ("S", "SECxyz")],
+    );
     for message in [plain("ou_ann"), nasty("ou_ann")] {
         let outcome = line.send(&parcel(message)).await;
         assert_eq!(words(&outcome).0, "accepted", "{outcome:?}");
@@ -50,7 +56,10 @@ async fn feishu_takes_signed_cards_within_its_size() {
     let text = feishu_text(&server.came()[0]);
     assert!(text.contains("ChatRoom::send(Message const&) room.cpp:12"), "{text}");
     // The wrong secret: an operator mends it, so it waits; and it is not shown.
-    let wrong = Line::new("{name: r, kind: feishu, url: {env: U}, secret: {env: S}}", &[("U", &url), ("S", "SECother1234")]);
+    let wrong = Line::new(
+        "{name: r, kind: feishu, url: {env: U}, secret: {env: S}}",
+        &[("U", &url), ("S", "SECother1234")],
+    );
     let outcome = wrong.send(&parcel(plain("ou_ann"))).await;
     assert!(matches!(outcome, Outcome::Later { .. }), "{outcome:?}");
     let mut called = digest();
@@ -108,7 +117,8 @@ async fn dingtalk_takes_its_own_signature_keyword_and_calls() {
         let outcome = line.send(&parcel(message)).await;
         assert_eq!(words(&outcome).0, "accepted", "{outcome:?}");
     }
-    let wrong = Line::new(yaml, &[("U", &format!("{}/robot/send?access_token=other", server.base)), ("S", "SECxyz")]);
+    let wrong =
+        Line::new(yaml, &[("U", &format!("{}/robot/send?access_token=other", server.base)), ("S", "SECxyz")]);
     let outcome = wrong.send(&parcel(plain("13800000000"))).await;
     assert!(matches!(&outcome, Outcome::Refused { answer } if answer.contains("300001")), "{outcome:?}");
 }
@@ -118,7 +128,9 @@ async fn dingtalk_locks_out_for_ten_minutes() {
     let server = Server::start(|_| json(200, &json!({"errcode": 130_101, "errmsg": "send too fast"}))).await;
     let line = Line::new("{name: r, kind: dingtalk, url: {env: U}}", &[("U", &server.base)]);
     let outcome = line.send(&parcel(plain("1"))).await;
-    assert!(matches!(outcome, Outcome::Later { quiet: Some(quiet), .. } if quiet == Duration::from_secs(600)));
+    assert!(
+        matches!(outcome, Outcome::Later { quiet: Some(quiet), .. } if quiet == Duration::from_secs(600))
+    );
 }
 
 fn wecom(came: &Came) -> Answer {
@@ -220,9 +232,13 @@ async fn slack_says_how_long_to_wait_and_which_channel_is_gone() {
     let server = Server::start(|_| (404, Vec::new(), "channel_not_found".to_owned())).await;
     let line = Line::new("{name: r, kind: slack, url: {env: U}}", &[("U", &server.base)]);
     let outcome = line.send(&parcel(plain("U1"))).await;
-    assert!(matches!(&outcome, Outcome::Refused { answer } if answer.contains("channel_not_found")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Refused { answer } if answer.contains("channel_not_found")),
+        "{outcome:?}"
+    );
     // A redirect would carry the message to somebody else.
-    let server = Server::start(|_| (302, vec![("location", "http://127.0.0.1:1/".to_owned())], String::new())).await;
+    let server =
+        Server::start(|_| (302, vec![("location", "http://127.0.0.1:1/".to_owned())], String::new())).await;
     let line = Line::new("{name: r, kind: slack, url: {env: U}}", &[("U", &server.base)]);
     assert_eq!(words(&line.send(&parcel(plain("U1"))).await).0, "refused");
 }
@@ -268,7 +284,10 @@ async fn webhooks_are_signed_and_keep_their_id() {
         let mut signed = format!("{id}.{time}.").into_bytes();
         signed.extend_from_slice(&came.body);
         let sign = STANDARD.encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &key), &signed));
-        if came.header("webhook-signature") != format!("v1,{sign}") || time != "1795000000" || id.contains('.') {
+        if came.header("webhook-signature") != format!("v1,{sign}")
+            || time != "1795000000"
+            || id.contains('.')
+        {
             return (401, Vec::new(), "wrong signature".to_owned());
         }
         assert_eq!(came.json()["type"], "crash_group.told");
@@ -288,7 +307,10 @@ async fn webhooks_are_signed_and_keep_their_id() {
     assert_eq!(words(&wrong.send(&parcel(plain("x"))).await).0, "later", "an operator mends the secret");
     let unset = Line::new(yaml, &[("U", &server.base)]);
     let outcome = unset.send(&parcel(plain("x"))).await;
-    assert_eq!(words(&outcome), ("later", "the environment variable S is not set; set it where the daemon is started"));
+    assert_eq!(
+        words(&outcome),
+        ("later", "the environment variable S is not set; set it where the daemon is started")
+    );
 }
 
 #[tokio::test]
@@ -304,7 +326,8 @@ async fn a_server_that_never_answers_costs_its_deadline() {
     let rules = serde_yaml::from_str::<holdfast_notify::Raw>(yaml).unwrap().check().unwrap();
     let receiver = rules.receivers.values().next().unwrap();
     let environment = |_: &str| Some(url.clone());
-    let outcome = sender.send(receiver, &parcel(plain("x")), "g", &|| crate::support::at(0), &environment).await;
+    let outcome =
+        sender.send(receiver, &parcel(plain("x")), "g", &|| crate::support::at(0), &environment).await;
     assert_eq!(words(&outcome).0, "later", "{outcome:?}");
     drop(listener);
 }

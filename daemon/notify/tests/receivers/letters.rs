@@ -49,11 +49,14 @@ async fn talk(stream: TcpStream, refusal: Option<&str>, kept: &Arc<Mutex<Vec<Let
         let line = line(&mut stream).await?;
         let word = line.split([' ', ':']).next().unwrap_or_default().to_ascii_uppercase();
         let said = match word.as_str() {
-            "EHLO" => "250-mail.example.com\r\n250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250 SIZE 100000".to_owned(),
+            "EHLO" => {
+                "250-mail.example.com\r\n250-AUTH PLAIN LOGIN\r\n250-8BITMIME\r\n250 SIZE 100000".to_owned()
+            }
             "AUTH" => {
                 letter.login = line.strip_prefix("AUTH PLAIN ").map(str::to_owned);
                 let good = STANDARD.encode("\0holdfast\0canary-word");
-                if letter.login.as_deref() == Some(&good) { "235 2.7.0 ok" } else { "535 5.7.8 wrong" }.to_owned()
+                if letter.login.as_deref() == Some(&good) { "235 2.7.0 ok" } else { "535 5.7.8 wrong" }
+                    .to_owned()
             }
             "MAIL" => {
                 letter.from = line.clone();
@@ -110,7 +113,10 @@ async fn a_letter_reaches_the_team_and_who_is_called() {
     let (port, letters) = serve(None).await;
     let line = mailbox(port, "canary-word");
     let outcome = line.send(&parcel(plain("ann@example.com"))).await;
-    assert!(matches!(&outcome, Outcome::Accepted { answer, .. } if answer.contains("queued as 4711")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Accepted { answer, .. } if answer.contains("queued as 4711")),
+        "{outcome:?}"
+    );
     line.send(&parcel(plain("ann@example.com"))).await;
     let letters = letters.lock().unwrap().clone();
     let first = &letters[0];
@@ -120,7 +126,11 @@ async fn a_letter_reaches_the_team_and_who_is_called() {
     assert_eq!(first.header("Subject"), "new crash: EXC_BAD_ACCESS in ChatRoom::send(Message const&)");
     assert_eq!(first.header("Auto-Submitted"), "auto-generated");
     assert!(first.header("References").starts_with("<group."), "{first:?}");
-    assert_eq!(first.header("Message-ID"), letters[1].header("Message-ID"), "a repetition is known by its id");
+    assert_eq!(
+        first.header("Message-ID"),
+        letters[1].header("Message-ID"),
+        "a repetition is known by its id"
+    );
     assert!(first.data.iter().any(|line| line.contains("room.cpp:12")), "{first:?}");
 }
 
