@@ -72,7 +72,7 @@ fn one_object_a_line_has_every_member_that_was_promised() {
     assert_eq!(crash["frames"][3]["symbol"], "-[ChatRoomList tableView:didSelectRowAtIndexPath:]");
     assert_eq!(crash["frames"][3]["in_app"], true);
     assert_eq!(crash["signature"], "Chat | uncaught NSInvalidArgumentException | Feed 6e1d804b+0x1000");
-    assert_eq!(crash["signature_version"], 1);
+    assert_eq!(crash["signature_version"], holdfast_crash::SIGNATURE_VERSION);
     assert_eq!(crash["malformed"], Value::Null);
     for member in ["process", "bundle_id", "launch_phase", "thread_count", "crashed_thread", "frames"] {
         assert_eq!(jetsam[member], Value::Null, "a memory report has no {member}");

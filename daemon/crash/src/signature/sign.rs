@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 /// Grows whenever a report may get another signature than before, so that the past is grouped anew.
-pub const SIGNATURE_VERSION: u32 = 1;
+pub const SIGNATURE_VERSION: u32 = 2;
 
 /// Functions of the app in a signature when nothing is configured. One: a defect keeps its function while its callers
 /// come and go with the compiler's inlining and with the screen that it was reached from.

@@ -2,8 +2,8 @@
 //!
 //! Names are compared after [`super::normalise`].
 
-/// Assertions, also those that apps write for themselves, and code that the compiler put into the app's image. A star
-/// stands for any letters.
+/// Assertions, also those that apps write for themselves, and code that the compiler put into the app's image, such as the
+/// standard libraries' templates and generics: whoever called them is to blame. A star stands for any letters.
 const ANYWHERE: &[&str] = &[
     "__assert_rtn",
     "__eprintf",
@@ -15,7 +15,11 @@ const ANYWHERE: &[&str] = &[
     "Swift runtime failure*",
     "*NSAssertionHandler handleFailure*",
     "__clang_call_terminate",
-    "std::__*::__throw_*",
+    "std::*",
+    "Array._checkSubscript*",
+    "Array.subscript.*",
+    "ContiguousArray.subscript.*",
+    "Dictionary.subscript.*",
     "__ubsan_handle_*",
     "__asan_*",
     "__sanitizer_*",
@@ -180,9 +184,13 @@ mod tests {
         for name in ["__pthread_kill", "objc_exception_throw", "+[NSException raise:format:]", "free_tiny"] {
             assert!(is_runtime(name) && !is_skipped(name, &[]), "{name}");
         }
-        for name in
-            ["_assertionFailure", "__assert_rtn", "-[NSAssertionHandler handleFailureInMethod:]", "thunk"]
-        {
+        for name in [
+            "_assertionFailure",
+            "__assert_rtn",
+            "-[NSAssertionHandler handleFailureInMethod:]",
+            "thunk",
+            "std::__1::vector::at",
+        ] {
             assert!(is_skipped(name, &[]), "{name}");
         }
         for name in ["-[ChatRoom open:]", "ImageCache.decode", "crash_now", "freezeFrame", "assertive"] {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test may fail loudly")]
 
 mod damaged;
+mod defects;
 mod library;
 mod sites;
 mod support;
