@@ -35,8 +35,12 @@ pub struct Memory {
     pub dirty: Option<BundleId>,
     /// Crash files that the daemon has and that are still on the phone.
     pub confirmed: Vec<ConfirmedFile>,
-    /// What the last attempt launched: late reports are its.
-    pub last: Option<LastLaunched>,
+    /// The last attempts and what they launched, the newest first: late reports are theirs.
+    #[serde(default)]
+    recent: Vec<Recent>,
+    /// The last attempt as agents before this one wrote it; read, and kept in `recent` from then on.
+    #[serde(default, skip_serializing)]
+    last: Option<Recent>,
     /// The facts as last read: all that can be told of it while it is away.
     pub facts: Option<PhoneFacts>,
 }
@@ -67,27 +71,60 @@ pub struct ConfirmedFile {
     pub crash: CrashId,
 }
 
-/// The processes of the last attempt.
+/// Attempts remembered of one phone: the shortest take seconds, and a report may come minutes late.
+const RECENT_MAX: usize = 64;
+
+/// One attempt, by which a report that comes later is known to be its own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastLaunched {
+struct Recent {
     attempt: AttemptId,
     bundle_id: BundleId,
     executable: String,
+    #[serde(default)]
+    uuids: BTreeSet<String>,
     pids: BTreeSet<u32>,
     unnamed: u32,
+    #[serde(default)]
+    started_at: Time,
+    /// None while it runs, and where an older agent did not say.
+    #[serde(default)]
+    ended_at: Option<Time>,
+    /// None where the phone, or an older agent, did not say.
+    #[serde(default)]
+    clock_offset_ms: Option<i64>,
 }
 
-impl From<Launched> for LastLaunched {
+impl From<Launched> for Recent {
     fn from(launched: Launched) -> Self {
-        let Launched { attempt, bundle_id, executable, pids, unnamed } = launched;
-        Self { attempt, bundle_id, executable, pids, unnamed }
+        let Launched {
+            attempt,
+            bundle_id,
+            executable,
+            uuids,
+            pids,
+            unnamed,
+            started_at,
+            ended_at,
+            clock_offset_ms,
+        } = launched;
+        Self { attempt, bundle_id, executable, uuids, pids, unnamed, started_at, ended_at, clock_offset_ms }
     }
 }
 
-impl From<LastLaunched> for Launched {
-    fn from(last: LastLaunched) -> Self {
-        let LastLaunched { attempt, bundle_id, executable, pids, unnamed } = last;
-        Self { attempt, bundle_id, executable, pids, unnamed }
+impl From<Recent> for Launched {
+    fn from(recent: Recent) -> Self {
+        let Recent {
+            attempt,
+            bundle_id,
+            executable,
+            uuids,
+            pids,
+            unnamed,
+            started_at,
+            ended_at,
+            clock_offset_ms,
+        } = recent;
+        Self { attempt, bundle_id, executable, uuids, pids, unnamed, started_at, ended_at, clock_offset_ms }
     }
 }
 
@@ -102,6 +139,7 @@ impl Memory {
             installed: None,
             dirty: None,
             confirmed: Vec::new(),
+            recent: Vec::new(),
             last: None,
             facts: None,
         }
@@ -150,7 +188,11 @@ impl Memory {
     fn read(path: &Path) -> Result<Option<Self>, AgentError> {
         let bytes = std::fs::read(path).map_err(AgentError::disk("read", path))?;
         match serde_json::from_slice::<Self>(&bytes) {
-            Ok(memory) if memory.version <= VERSION => return Ok(Some(memory)),
+            Ok(mut memory) if memory.version <= VERSION => {
+                // Of such an attempt no times are known: its processes alone speak for it.
+                memory.recent.extend(memory.last.take());
+                return Ok(Some(memory));
+            }
             Ok(memory) => set_aside(path, &format!("it has version {}", memory.version))?,
             Err(error) => set_aside(path, &error.to_string())?,
         }
@@ -178,21 +220,66 @@ impl Memory {
             .collect()
     }
 
+    /// The last attempts, the newest first; the one that runs is among them.
+    pub fn recent(&self) -> Vec<Launched> {
+        let offset = self.facts.as_ref().and_then(|facts| facts.clock_offset_ms);
+        let known = self.recent.iter().cloned().map(Launched::from);
+        let timed = |launched: &Launched| launched.started_at != Time::default();
+        known
+            .map(|launched| match launched.clock_offset_ms {
+                // It was cut off before the phone's clock was read; clocks of phones hardly move.
+                None if timed(&launched) => Launched { clock_offset_ms: offset, ..launched },
+                _ => launched,
+            })
+            .collect()
+    }
+
+    /// An attempt begins. Should the agent end now, what happens from here on is known to be its own.
+    pub fn begin(&mut self, attempt: AttemptId, build: &BuildIdentity, started_at: Time) {
+        self.remember(Launched {
+            attempt,
+            bundle_id: build.bundle_id.clone(),
+            executable: build.executable.clone(),
+            uuids: build.uuids.iter().map(|uuid| uuid.to_ascii_lowercase()).collect(),
+            pids: BTreeSet::new(),
+            unnamed: 0,
+            started_at,
+            ended_at: None,
+            clock_offset_ms: None,
+        });
+    }
+
+    /// What is known of an attempt now replaces what was.
+    pub fn remember(&mut self, launched: Launched) {
+        self.recent.retain(|known| known.attempt != launched.attempt);
+        self.recent.insert(0, launched.into());
+        self.recent.truncate(RECENT_MAX);
+    }
+
+    /// The phone's clock, as the attempt that runs read it.
+    pub fn note_clock(&mut self, offset_ms: Option<i64>) {
+        if let Some(running) = self.running() {
+            running.clock_offset_ms = offset_ms;
+        }
+    }
+
     /// The attempt that runs has started a process. Should the agent end now, its report is still known.
-    pub fn note_launch(&mut self, build: &BuildIdentity, pid: u32) {
-        let State::Running { attempt, .. } = self.state else { return };
-        if self.last.as_ref().is_none_or(|last| last.attempt != attempt) {
-            self.last = Some(LastLaunched {
-                attempt,
-                bundle_id: build.bundle_id.clone(),
-                executable: build.executable.clone(),
-                pids: BTreeSet::new(),
-                unnamed: 0,
-            });
+    pub fn note_launch(&mut self, pid: u32) {
+        if let Some(running) = self.running() {
+            running.pids.insert(pid);
         }
-        if let Some(last) = &mut self.last {
-            last.pids.insert(pid);
+    }
+
+    /// An attempt is over; what is known of its end stays.
+    pub fn note_end(&mut self, attempt: AttemptId, ended_at: Time) {
+        if let Some(known) = self.recent.iter_mut().find(|known| known.attempt == attempt) {
+            known.ended_at.get_or_insert(ended_at);
         }
+    }
+
+    fn running(&mut self) -> Option<&mut Recent> {
+        let State::Running { attempt, .. } = self.state else { return None };
+        self.recent.iter_mut().find(|known| known.attempt == attempt)
     }
 
     /// The daemon has this file.
@@ -222,6 +309,23 @@ fn path_of(folder: &Path, phone: &Udid) -> PathBuf {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
     use super::*;
+
+    /// What an agent before this one wrote is read, and an attempt that it knew is still known by its processes.
+    #[test]
+    fn the_last_attempt_of_an_older_agent_is_remembered() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"{"version":1,"phone":"phone-1","lease":7,"state":{"state":"idle"},"installed":null,"dirty":null,
+            "confirmed":[],"facts":null,"last":{"attempt":"J1.2","bundle_id":"org.example.app","executable":"App",
+            "pids":[101],"unnamed":0}}"#;
+        std::fs::write(folder.path().join("phone-1.json"), text).unwrap();
+        let memory = Memory::load(folder.path(), &"phone-1".parse().unwrap()).unwrap();
+        let known: Vec<String> =
+            memory.recent().iter().map(|one| format!("{} {:?}", one.attempt, one.pids)).collect();
+        assert_eq!(known, ["J1.2 {101}"]);
+        memory.save(folder.path()).unwrap();
+        let again = Memory::load(folder.path(), &"phone-1".parse().unwrap()).unwrap();
+        assert_eq!(again, memory);
+    }
 
     #[test]
     fn a_memory_cut_at_any_byte_is_whole_or_set_aside() {

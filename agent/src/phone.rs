@@ -185,6 +185,7 @@ impl<P: Phone> PhoneTask<P> {
 
     async fn attempt(&mut self, lease: LeaseNumber, work: Box<Work>) {
         self.memory.dirty = Some(work.build.bundle_id.clone());
+        self.memory.begin(work.attempt, &work.build, self.shared.clock.now());
         if let Err(error) = self.record(lease, work.attempt) {
             let reason = format!("the lease could not be recorded: {error}");
             return self.end_without_running(failed_before(Blame::Rack, reason)).await;
@@ -277,6 +278,8 @@ impl<P: Phone> PhoneTask<P> {
     async fn brief(&mut self, lease: LeaseNumber, work: Work) -> Option<Brief> {
         let mut taken = self.memory.taken();
         taken.extend(self.pending_files().await?);
+        let mut earlier = self.memory.recent();
+        earlier.retain(|known| known.attempt != work.attempt);
         Some(Brief {
             rack: self.shared.config.rack.clone(),
             phone: self.memory.phone.clone(),
@@ -284,7 +287,7 @@ impl<P: Phone> PhoneTask<P> {
             work,
             installed: self.memory.installed,
             taken,
-            previous: self.memory.last.clone().map(Into::into),
+            earlier,
             settings: self.shared.config.attempt.clone(),
             thresholds: self.shared.config.thresholds.clone(),
         })
@@ -327,13 +330,16 @@ impl<P: Phone> PhoneTask<P> {
                 perform::note_app(&mut self.memory.facts, hands.build());
             }
             Event::Launched { pid, .. } => {
-                self.memory.note_launch(hands.build(), *pid);
+                self.memory.note_launch(*pid);
                 if let Err(error) = self.memory.save(&self.shared.memory_folder) {
                     // Its report would then belong to nobody after a restart, and no more.
                     tracing::error!(%error, "a launch could not be recorded");
                 }
             }
-            Event::Checked(facts) => self.memory.facts = Some(self.own_facts((**facts).clone())),
+            Event::Checked(facts) => {
+                self.memory.note_clock(facts.clock_offset_ms);
+                self.memory.facts = Some(self.own_facts((**facts).clone()));
+            }
             Event::Deleted => {
                 if let Some(file) = &done.file {
                     self.memory.forget(file);
@@ -349,7 +355,7 @@ impl<P: Phone> PhoneTask<P> {
     async fn finish(&mut self, finished: Finished) {
         let Finished { report, phone, launched } = finished;
         tracing::info!(phone = %report.phone, attempt = %report.attempt, end = ?report.end, "is over");
-        self.memory.last = Some(launched.into());
+        self.memory.remember(launched);
         if phone == PhoneLeft::Clean {
             self.memory.dirty = None;
         } else if self.plug.is_some() {
@@ -388,6 +394,7 @@ impl<P: Phone> PhoneTask<P> {
     /// fails is waited for.
     async fn hand_in(&mut self, report: AttemptReport) {
         let left = self.left_by(&report.end);
+        self.memory.note_end(report.attempt, report.ended_at);
         let item = OutboxItem::AttemptEnded { report };
         while let Err(error) = self.shared.outbox.append(item.clone(), None).await {
             tracing::error!(phone = %self.memory.phone, %error, "a report could not be kept; it is tried again");

@@ -49,6 +49,8 @@ pub struct Attempt {
     install: Install,
     launched: Launched,
     before: Option<Before>,
+    /// Whether `before` was listed before anything was launched; else whatever was there later may be old.
+    before_is_told: bool,
     taken: BTreeMap<CrashFile, CrashId>,
     confirmed: BTreeSet<CrashId>,
     /// Reports that happened in this attempt.
@@ -163,8 +165,12 @@ impl Attempt {
             attempt: brief.work.attempt,
             bundle_id: brief.work.build.bundle_id.clone(),
             executable: brief.work.build.executable.clone(),
+            uuids: brief.work.build.uuids.iter().map(|uuid| uuid.to_ascii_lowercase()).collect(),
             pids: BTreeSet::new(),
             unnamed: 0,
+            started_at: now,
+            ended_at: None,
+            clock_offset_ms: None,
         };
         let taken = brief.taken.iter().map(|taken| (taken.file.clone(), taken.crash)).collect();
         let confirmed = brief.taken.iter().filter(|taken| taken.confirmed).map(|taken| taken.crash).collect();
@@ -182,6 +188,7 @@ impl Attempt {
             install: Install::Undecided,
             launched,
             before: None,
+            before_is_told: false,
             taken,
             confirmed,
             crashes: BTreeSet::new(),
@@ -457,6 +464,7 @@ impl Attempt {
         if !matches!(self.phase, Phase::Check) {
             return Vec::new();
         }
+        self.launched.clock_offset_ms = facts.clock_offset_ms;
         let (readiness, reason) = judge(facts, &self.brief.thresholds, &Readiness::Ready);
         let build = &self.brief.work.build;
         let is_there = facts.apps.iter().any(|app| {
@@ -487,6 +495,7 @@ impl Attempt {
         match std::mem::replace(&mut self.phase, Phase::Clean) {
             Phase::ListBefore => {
                 self.before = Some(Before::of(&files));
+                self.before_is_told = true;
                 match self.install {
                     Install::Undecided => self.fetch(now),
                     Install::Skipped | Install::Done => self.next_launch(now),
@@ -564,7 +573,8 @@ impl Attempt {
             started_at: self.started_at,
             ended_at: now,
         };
-        vec![Step::Finish(Box::new(Finished { report, phone, launched: self.launched.clone() }))]
+        let launched = Launched { ended_at: Some(now), ..self.launched.clone() };
+        vec![Step::Finish(Box::new(Finished { report, phone, launched }))]
     }
 }
 

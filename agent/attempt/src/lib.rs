@@ -24,6 +24,6 @@ pub mod step;
 
 pub use attempt::{Attempt, Progress};
 pub use health::{Thresholds, judge};
-pub use plan::{Launched, Peek, SweepStep, Taken};
+pub use plan::{Current, Launched, Peek, SweepStep, Taken};
 pub use settings::Settings;
 pub use step::{Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step};

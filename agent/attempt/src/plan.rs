@@ -1,13 +1,23 @@
 //! Which crash files to take, which to delete, and whose each one is. What the files say is the daemon's to read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use holdfast_wire::crash::CrashFile;
 use holdfast_wire::id::{AttemptId, BundleId, CrashId};
+use holdfast_wire::time::Time;
 
 /// Crash files taken in one sweep at most: a storm must not keep a phone from work for ever; the rest follows in
 /// the next sweep.
 pub const FILES_PER_SWEEP_MAX: usize = 200;
+
+/// How far beyond the ends of an attempt a report's time may lie and still be inside: headers give whole seconds, and
+/// the offset of the phone's clock is measured to half a round trip.
+const SPAN_SLACK: Duration = Duration::from_secs(2);
+
+/// How far beyond the ends of an attempt its own process number is still believed: a phone corrects its clock by less,
+/// and numbers do not come round again so soon.
+const PROCESS_SLACK: Duration = Duration::from_secs(10 * 60);
 
 /// What a first look at a crash file told; everything may be missing.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -18,6 +28,10 @@ pub struct Peek {
     pub process: Option<String>,
     /// Its bundle identifier.
     pub bundle_id: Option<String>,
+    /// When it happened, in the phone's clock. Not when the file was written, where the report tells the difference.
+    pub happened_at: Option<Time>,
+    /// The UUIDs of its images, in lower case.
+    pub uuids: BTreeSet<String>,
 }
 
 /// A crash file that was taken earlier and is still on the phone.
@@ -31,7 +45,7 @@ pub struct Taken {
     pub confirmed: bool,
 }
 
-/// The processes that an attempt started: by them a report is known as its own.
+/// What is known of an attempt by which a report is told to be its own: its time and the processes it started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Launched {
     /// The attempt.
@@ -40,10 +54,18 @@ pub struct Launched {
     pub bundle_id: BundleId,
     /// Its process name.
     pub executable: String,
+    /// The UUIDs of the build, in lower case.
+    pub uuids: BTreeSet<String>,
     /// Every process that the phone named.
     pub pids: BTreeSet<u32>,
     /// Launches for which the phone named no process: a process nobody knows may be one of these.
     pub unnamed: u32,
+    /// When it began, in the rack's clock.
+    pub started_at: Time,
+    /// When it was over; none while it runs.
+    pub ended_at: Option<Time>,
+    /// The phone's clock minus the rack's at its beginning, milliseconds; none where the phone did not tell.
+    pub clock_offset_ms: Option<i64>,
 }
 
 impl Launched {
@@ -59,6 +81,26 @@ impl Launched {
         (self.is_of_app(peek) || names_nobody) && !self.pids.is_disjoint(&peek.pids)
     }
 
+    /// How far the report's time lies outside this attempt; nothing inside. None where a time is not known.
+    fn distance(&self, peek: &Peek) -> Option<Duration> {
+        let in_rack = peek.happened_at?.as_unix_ms().saturating_sub(self.clock_offset_ms?);
+        let happened_at = Time::from_unix_ms(in_rack);
+        let before = self.started_at.since(happened_at);
+        let after = self.ended_at.map_or(Duration::ZERO, |ended_at| happened_at.since(ended_at));
+        Some(before.max(after))
+    }
+
+    /// How closely the report is of the build under test.
+    fn kinship(&self, peek: &Peek) -> Kinship {
+        if !self.uuids.is_disjoint(&peek.uuids) {
+            Kinship::Build
+        } else if self.is_of_app(peek) {
+            Kinship::App
+        } else {
+            Kinship::Stranger
+        }
+    }
+
     /// Whether the phone named the file after the app under test: `Mooring-2026-11-21-033046.ips`.
     pub fn is_named_in(&self, file: &CrashFile) -> bool {
         let name = file.path.rsplit('/').next().unwrap_or_default();
@@ -66,17 +108,57 @@ impl Launched {
     }
 }
 
-/// The attempt in which a report happened that was not on the phone when the current attempt began.
+/// How closely a report is of a build, the closest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Kinship {
+    /// One of its images is of the build.
+    Build,
+    /// It is of the app, of whatever build.
+    App,
+    /// It is of something else on the phone.
+    Stranger,
+}
+
+/// The attempt that runs while a file is looked at, and what is known of the file's coming.
+#[derive(Debug, Clone, Copy)]
+pub enum Current<'a> {
+    /// None runs, or the file was on the phone before this one began.
+    None,
+    /// The file came since it began.
+    Came(&'a Launched),
+    /// Nobody knows what was on the phone before it began.
+    MayHaveCome(&'a Launched),
+}
+
+/// The attempt in which a report happened; `earlier` are the attempts before, the newest first.
 ///
-/// The process number decides for the app under test; whatever else appeared in the meantime (other processes,
-/// reports without a process, unreadable ones) happened in the current attempt.
-pub fn attempt_of(peek: &Peek, current: Option<&Launched>, previous: Option<&Launched>) -> Option<AttemptId> {
-    if let Some(owner) = [current, previous].into_iter().flatten().find(|launched| launched.started(peek)) {
-        return Some(owner.attempt);
+/// A process number of an attempt decides, unless the time speaks clearly against it; then the time does, with the
+/// build and the app where two attempts meet. A report without a time that came since the attempt began is its own,
+/// unless it is of a process of the app that nobody started.
+pub fn attempt_of(peek: &Peek, current: Current<'_>, earlier: &[Launched]) -> Option<AttemptId> {
+    let running = match current {
+        Current::None => None,
+        Current::Came(launched) | Current::MayHaveCome(launched) => Some(launched),
+    };
+    let known = || running.into_iter().chain(earlier);
+    let started = known().filter(|launched| launched.started(peek)).filter_map(|launched| {
+        let distance = launched.distance(peek).unwrap_or_default();
+        (distance <= PROCESS_SLACK).then_some((distance, launched.attempt))
+    });
+    if let Some((_, attempt)) = started.min_by_key(|(distance, _)| *distance) {
+        return Some(attempt);
     }
-    let current = current?;
-    let foreign_process = current.is_of_app(peek) && !peek.pids.is_empty() && current.unnamed == 0;
-    (!foreign_process).then_some(current.attempt)
+    let in_time = known().filter_map(|launched| {
+        let distance = launched.distance(peek).filter(|distance| *distance <= SPAN_SLACK)?;
+        Some((launched.kinship(peek), distance, launched.attempt))
+    });
+    if let Some((_, _, attempt)) = in_time.min_by_key(|(kinship, distance, _)| (*kinship, *distance)) {
+        return Some(attempt);
+    }
+    let Current::Came(launched) = current else { return None };
+    let is_outside = launched.distance(peek).is_some();
+    let foreign_process = launched.is_of_app(peek) && !peek.pids.is_empty() && launched.unnamed == 0;
+    (!is_outside && !foreign_process).then_some(launched.attempt)
 }
 
 /// The name under which a report is one and the same wherever the phone keeps it: iOS moves what it has sent
@@ -155,10 +237,26 @@ mod tests {
             attempt: attempt.parse().unwrap(),
             bundle_id: "org.example.mooring".parse().unwrap(),
             executable: "Mooring".to_owned(),
+            uuids: BTreeSet::from(["aa-1".to_owned()]),
             pids: pids.iter().copied().collect(),
             unnamed,
+            started_at: Time::from_unix_ms(0),
+            ended_at: None,
+            clock_offset_ms: None,
         }
     }
+
+    /// From second to second, on a phone whose clock is an hour ahead.
+    fn during(attempt: &str, pids: &[u32], from: i64, to: Option<i64>) -> Launched {
+        Launched {
+            started_at: Time::from_unix_ms(from * 1_000),
+            ended_at: to.map(|to| Time::from_unix_ms(to * 1_000)),
+            clock_offset_ms: Some(HOUR_MS),
+            ..launched(attempt, pids, 0)
+        }
+    }
+
+    const HOUR_MS: i64 = 3_600_000;
 
     fn peek(text: &str) -> Peek {
         let mut peek = Peek::default();
@@ -166,6 +264,12 @@ mod tests {
             match key {
                 "pid" => peek.pids = value.split(',').map(|pid| pid.parse().unwrap()).collect(),
                 "process" => peek.process = Some(value.to_owned()),
+                "uuid" => peek.uuids = BTreeSet::from([value.to_owned()]),
+                // Seconds of the rack's clock, told by a phone that is an hour ahead.
+                "at" => {
+                    let at: i64 = value.parse().unwrap();
+                    peek.happened_at = Some(Time::from_unix_ms(at * 1_000 + HOUR_MS));
+                }
                 _ => peek.bundle_id = Some(value.to_owned()),
             }
         }
@@ -188,13 +292,58 @@ mod tests {
         ];
         for (text, unnamed, expected) in cases {
             let (current, previous) = (launched("J2.1", &[20, 21], unnamed), launched("J1.1", &[10], 0));
-            let owner = attempt_of(&peek(text), Some(&current), Some(&previous));
+            let owner = attempt_of(&peek(text), Current::Came(&current), &[previous]);
             assert_eq!(owner.map(|id| id.to_string()).as_deref(), expected, "{text:?}");
         }
         let previous = launched("J1.1", &[10], 0);
-        let late = attempt_of(&peek("pid=10 process=Mooring"), None, Some(&previous));
+        let previous = [previous];
+        let late = attempt_of(&peek("pid=10 process=Mooring"), Current::None, &previous);
         assert_eq!(late.map(|id| id.to_string()).as_deref(), Some("J1.1"), "a late report between attempts");
-        assert_eq!(attempt_of(&peek(""), None, Some(&previous)), None, "between attempts nobody is guessed");
+        assert_eq!(
+            attempt_of(&peek(""), Current::None, &previous),
+            None,
+            "between attempts nobody is guessed"
+        );
+    }
+
+    #[test]
+    fn the_time_in_the_phones_clock_decides_where_no_process_does() {
+        let earlier = [during("J2.1", &[20], 200, Some(300)), during("J1.1", &[10], 100, Some(195))];
+        let current = during("J3.1", &[30], 310, None);
+        let cases = [
+            // what the file tells, that came while J3.1 ran; its owner
+            ("at=320", Some("J3.1")),
+            ("at=250", Some("J2.1")),
+            ("at=150", Some("J1.1")),
+            ("at=50", None),
+            ("at=305", None),
+            ("at=301", Some("J2.1")),
+            // Two attempts that nearly meet: the build, then the app, then the nearer one.
+            ("at=197", Some("J1.1")),
+            // A process of the app that nobody started, inside an attempt.
+            ("at=250 pid=77 bundle=org.example.mooring", Some("J2.1")),
+            // The number of a process, also when the phone has corrected its clock since.
+            ("at=400 pid=20 bundle=org.example.mooring", Some("J2.1")),
+            // The same number long before: another start of the phone.
+            ("at=-90000 pid=20 bundle=org.example.mooring", None),
+        ];
+        for (text, expected) in cases {
+            let owner = attempt_of(&peek(text), Current::Came(&current), &earlier);
+            assert_eq!(owner.map(|id| id.to_string()).as_deref(), expected, "{text:?}");
+        }
+        let other_build =
+            Launched { uuids: BTreeSet::from(["bb-2".to_owned()]), ..during("J5.1", &[], 200, None) };
+        let pair = [other_build, during("J4.1", &[], 100, Some(199))];
+        for (text, expected) in
+            [("at=200 uuid=aa-1", "J4.1"), ("at=199 uuid=bb-2", "J5.1"), ("at=200", "J5.1")]
+        {
+            let owner = attempt_of(&peek(text), Current::None, &pair);
+            assert_eq!(owner.map(|id| id.to_string()).as_deref(), Some(expected), "{text:?}");
+        }
+        let unsure = Current::MayHaveCome(&current);
+        let owner = |text: &str| attempt_of(&peek(text), unsure, &[]).map(|id| id.to_string());
+        assert_eq!(owner("at=320").as_deref(), Some("J3.1"));
+        assert_eq!(owner(""), None, "without a time it may be old");
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub struct Brief {
     pub installed: Option<BuildHash>,
     /// Crash files that are on the phone and were taken earlier.
     pub taken: Vec<Taken>,
-    /// What the attempt before this one launched: a report that comes late is that one's.
-    pub previous: Option<Launched>,
+    /// What the attempts before this one launched, the newest first: a report that comes late is one of theirs.
+    pub earlier: Vec<Launched>,
     /// Deadlines.
     pub settings: Settings,
     /// When a phone is unfit.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use holdfast_attempt::{Event, SweepStep, Taken, judge, plan};
+use holdfast_attempt::{Current, Event, Launched, SweepStep, Taken, judge, plan};
 use holdfast_device::{AskForTrust, Attachment, Fault, FaultKind, Phone};
 use holdfast_wire::crash::{CrashFile, CrashOrigin};
 use holdfast_wire::id::{BundleId, Udid};
@@ -17,7 +17,7 @@ use super::wanted::Left;
 use super::{GivesWay, PATIENCE, PhoneTask, Shared, Start};
 use crate::config::Pair;
 use crate::error::chain;
-use crate::memory::{LastLaunched, State};
+use crate::memory::State;
 
 /// What a look at an idle phone brought.
 struct Looked {
@@ -49,7 +49,7 @@ struct Look<P> {
     shared: Arc<Shared>,
     dirty: Option<BundleId>,
     taken: Vec<Taken>,
-    last: Option<LastLaunched>,
+    recent: Vec<Launched>,
     was: Readiness,
 }
 
@@ -106,7 +106,7 @@ impl<P: Phone> PhoneTask<P> {
             shared: Arc::clone(&self.shared),
             dirty: self.memory.dirty.clone(),
             taken,
-            last: self.memory.last.clone(),
+            recent: self.memory.recent(),
             was: self.readiness.clone(),
         })
     }
@@ -161,6 +161,7 @@ impl<P: Phone> PhoneTask<P> {
         }
         if self.shared.outbox.has_report(attempt, lease).await.unwrap_or(false) {
             // It had come to its end; only the note of it was lost.
+            self.memory.note_end(attempt, self.shared.clock.now());
             self.memory.state = State::Idle;
             self.wanted.attempt_over(self.memory.lease, Left::Unfit);
             self.save();
@@ -254,7 +255,6 @@ impl<P: Phone> Look<P> {
     /// Deletes what the daemon has, takes what nobody knows.
     async fn sweep(&self, left: &mut Swept) -> Result<(), String> {
         let listed = self.phone.crash_files().await.map_err(|fault| chain(&fault))?;
-        let previous = self.last.clone().map(holdfast_attempt::Launched::from);
         for step in plan::sweep(&listed, &self.taken) {
             match step {
                 SweepStep::Delete(file) => {
@@ -278,7 +278,7 @@ impl<P: Phone> Look<P> {
                         path: file.path.clone(),
                         size_bytes: file.size_bytes,
                         collected_at: self.shared.clock.now(),
-                        attempt: plan::attempt_of(&peek, None, previous.as_ref()),
+                        attempt: plan::attempt_of(&peek, Current::None, &self.recent),
                     };
                     if let Event::Failed(failure) = store(&self.shared, file, origin, Some(bytes)).await {
                         return Err(failure.reason);

@@ -14,6 +14,7 @@ use holdfast_device::{
 use holdfast_wire::crash::CrashFile;
 use holdfast_wire::id::{BundleId, Udid};
 use holdfast_wire::phone::{InstalledApp, Pairing, PhoneFacts};
+use holdfast_wire::time::Time;
 use tokio::sync::{Notify, mpsc};
 
 /// How the next launch goes.
@@ -36,12 +37,16 @@ pub(crate) struct State {
     number: u64,
     here: bool,
     pub(crate) pairing: Pairing,
+    /// Its clock minus the rack's; none when it does not tell.
+    pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) apps: Vec<InstalledApp>,
     pub(crate) files: BTreeMap<String, (Vec<u8>, u64)>,
     pub(crate) script: VecDeque<Behave>,
     pub(crate) log: Vec<String>,
     running: BTreeMap<u32, Behave>,
     next_pid: u32,
+    /// Files written so far: the time of the next.
+    writes: u64,
 }
 
 /// A simulated phone that tests hold on to.
@@ -149,12 +154,14 @@ impl Pretend {
             number: 0,
             here: false,
             pairing: Pairing::Paired,
+            clock_offset_ms: None,
             apps: Vec::new(),
             files: BTreeMap::new(),
             script: VecDeque::new(),
             log: Vec::new(),
             running: BTreeMap::new(),
             next_pid: 100,
+            writes: 0,
         };
         Self { state: Arc::new(Mutex::new(state)), changed: Arc::default() }
     }
@@ -165,12 +172,24 @@ impl Pretend {
 
     /// Writes a report, as the phone itself does.
     pub(crate) fn write_report(&self, path: &str, pid: u32) {
-        let body = format!(
+        self.write(path, &format!(
             "{{\"app_name\":\"App\",\"bundleID\":\"org.example.app\",\"bug_type\":\"309\",\"incident_id\":\"{path}\"}}\n{{\"pid\":{pid},\"procName\":\"App\"}}\n"
-        );
+        ));
+    }
+
+    /// Writes a report of another process that ended at this time of the phone's clock.
+    pub(crate) fn write_report_of(&self, path: &str, process: &str, happened_at: Time) {
+        self.write(path, &format!(
+            "{{\"app_name\":\"{process}\",\"bug_type\":\"309\",\"incident_id\":\"{path}\"}}\n{{\"pid\":7,\"procName\":\"{process}\",\"captureTime\":\"{happened_at}\"}}\n"
+        ));
+    }
+
+    /// Puts a file into the crash folder, or another in its place.
+    pub(crate) fn write(&self, path: &str, body: &str) {
         let mut state = self.state.lock().unwrap();
-        let time = state.files.len() as u64 + 1;
-        state.files.insert(path.to_owned(), (body.into_bytes(), time));
+        state.writes += 1;
+        let time = state.writes;
+        state.files.insert(path.to_owned(), (body.as_bytes().to_vec(), time));
     }
 
     /// Whatever lingers has lived long enough.
@@ -219,7 +238,8 @@ impl Phone for Handle {
     async fn facts(&self) -> Result<PhoneFacts, Fault> {
         let state = self.here("read facts")?;
         let facts = holdfast_agent::phone::facts_unknown(&self.udid, None).unwrap();
-        Ok(PhoneFacts { pairing: state.pairing, apps: state.apps.clone(), simulated: true, ..facts })
+        let (apps, clock_offset_ms) = (state.apps.clone(), state.clock_offset_ms);
+        Ok(PhoneFacts { pairing: state.pairing, apps, clock_offset_ms, simulated: true, ..facts })
     }
 
     async fn installed(&self, app: &BundleId) -> Result<Option<InstalledApp>, Fault> {

@@ -10,7 +10,7 @@ use holdfast_wire::time::Time;
 
 use super::{Attempt, Gather, PULL_FAILURES_MAX, Phase, Purpose, Stage};
 use crate::launches::{Launching, case_result};
-use crate::plan::{Peek, attempt_of};
+use crate::plan::{Current, Peek, attempt_of};
 use crate::step::{Failure, FailureKind, Step};
 
 impl Attempt {
@@ -83,8 +83,13 @@ impl Attempt {
         };
         let was_there = self.before.as_ref().is_none_or(|before| before.has(&file));
         let seen_before = self.taken.values().any(|taken| *taken == crash) && !self.crashes.contains(&crash);
-        let current = (!was_there && !seen_before).then_some(&self.launched);
-        let attempt = attempt_of(peek, current, self.brief.previous.as_ref());
+        let current = match (was_there, seen_before) {
+            (_, true) => Current::None,
+            (false, _) => Current::Came(&self.launched),
+            (true, _) if self.before_is_told => Current::None,
+            (true, _) => Current::MayHaveCome(&self.launched),
+        };
+        let attempt = attempt_of(peek, current, &self.brief.earlier);
         if attempt == Some(self.launched.attempt) {
             self.crashes.insert(crash);
             for pid in peek.pids.intersection(&self.launched.pids) {

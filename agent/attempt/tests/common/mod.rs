@@ -55,7 +55,7 @@ impl Play {
                 work,
                 installed: None,
                 taken: Vec::new(),
-                previous: None,
+                earlier: Vec::new(),
                 settings: Settings::default(),
                 thresholds: Thresholds::default(),
             },
