@@ -1,6 +1,7 @@
 //! The phases of an attempt and how events lead from one to the next. The run itself is in `run`, the taking of crash
-//! files in `gather`, giving the phone up early in `give_up`.
+//! files in `gather`, in the middle of the run in `aside`, giving the phone up early in `give_up`.
 
+mod aside;
 mod gather;
 mod give_up;
 mod run;
@@ -15,6 +16,8 @@ use holdfast_wire::outcome::{AttemptEnd, AttemptReport, Blame, CaseResult, Launc
 use holdfast_wire::phone::{PhoneFacts, Readiness};
 use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::time::Time;
+
+use aside::{Aside, Resume};
 
 use crate::health::judge;
 use crate::launches::{Launching, launches_of};
@@ -63,6 +66,7 @@ pub struct Attempt {
     cases_done: u32,
     /// Of the case that runs.
     launches: Vec<LaunchResult>,
+    aside: Aside,
 }
 
 /// Where an attempt stands.
@@ -137,6 +141,8 @@ struct Gather {
 enum Purpose {
     /// Find out how this launch ended.
     Look(Launching),
+    /// Take a few in the middle of the run, then go on with it.
+    Aside(Resume),
     /// Take everything.
     Collect,
 }
@@ -153,6 +159,8 @@ enum Stage {
         crash: CrashId,
         rest: VecDeque<CrashFile>,
     },
+    /// Files that the daemon has, before the others are listed.
+    Deleting(VecDeque<(CrashFile, CrashId)>),
     /// Until the next listing.
     Resting,
 }
@@ -196,6 +204,7 @@ impl Attempt {
             results: Vec::new(),
             cases_done: 0,
             launches: Vec::new(),
+            aside: Aside::default(),
         };
         (attempt, vec![Step::Check])
     }
@@ -213,8 +222,9 @@ impl Attempt {
             Event::PhoneReturned => self.phone_returned(now),
             Event::Confirmed(crashes) => {
                 self.confirmed.extend(crashes);
-                if matches!(self.phase, Phase::Upload) { self.upload(now) } else { Vec::new() }
+                if matches!(self.phase, Phase::Upload) { self.upload(now) } else { self.confirmed_aside(now) }
             }
+            Event::ToldOfCrashes(told) => self.told_of_crashes(now, told),
             Event::Progressed(percent) => {
                 self.part = percent.min(100);
                 Vec::new()
@@ -247,6 +257,7 @@ impl Attempt {
                     }
                     self.delete(now, rest)
                 }
+                Phase::Gather(gather) => self.deleted_aside(now, gather),
                 other => self.stay(other),
             },
         }
@@ -256,6 +267,10 @@ impl Attempt {
     pub fn wake_at(&self) -> Time {
         match self.phase {
             Phase::Gather(Gather { purpose: Purpose::Collect, until, .. }) => self.wake_at.min(until),
+            Phase::Gather(Gather { purpose: Purpose::Aside(_), until, .. }) => {
+                self.wake_at.min(until).min(self.last_call())
+            }
+            Phase::Watch(_) => self.wake_at.min(self.last_call()).min(self.aside_at()),
             _ if self.is_running() => self.wake_at.min(self.last_call()),
             _ => self.wake_at,
         }
@@ -266,7 +281,7 @@ impl Attempt {
     fn is_running(&self) -> bool {
         match &self.phase {
             Phase::Launch | Phase::Watch(_) | Phase::Kill(_) | Phase::ProbeAfterHang(_) => true,
-            Phase::Gather(gather) => matches!(gather.purpose, Purpose::Look(_)),
+            Phase::Gather(gather) => matches!(gather.purpose, Purpose::Look(_) | Purpose::Aside(_)),
             Phase::Check
             | Phase::ListBefore
             | Phase::Fetch
@@ -289,7 +304,9 @@ impl Attempt {
             Phase::Launch | Phase::Watch(_) | Phase::Kill(_) | Phase::ProbeAfterHang(_) => {
                 self.run_progress()
             }
-            Phase::Gather(Gather { purpose: Purpose::Look(_), .. }) => self.run_progress(),
+            Phase::Gather(Gather { purpose: Purpose::Look(_) | Purpose::Aside(_), .. }) => {
+                self.run_progress()
+            }
             Phase::Gather(Gather { purpose: Purpose::Collect, .. }) => {
                 (StepName::Collect, 90, 95, "collects crash files".to_owned())
             }
@@ -402,6 +419,9 @@ impl Attempt {
             );
             return self.collect(now);
         }
+        if matches!(self.phase, Phase::Watch(_)) && now < self.wake_at {
+            return self.aside_if_due(now);
+        }
         match &self.phase {
             Phase::Check => self.failed(now, late("reading the phone's facts", Blame::Phone)),
             Phase::ListBefore => self.failed(now, late("listing crash files", Blame::Phone)),
@@ -421,6 +441,8 @@ impl Attempt {
                     }
                     self.upload(now)
                 }
+                (_, Purpose::Aside(_)) if now >= gather.until => self.aside_is_over(now),
+                (Stage::Deleting(_), _) => self.failed(now, late("deleting a crash file", Blame::Phone)),
                 (Stage::Resting, _) => self.list_again(now),
                 (Stage::Listing, _) => self.failed(now, late("listing crash files", Blame::Phone)),
                 (Stage::Pulling { .. }, _) => self.failed(now, late("copying a crash file", Blame::Phone)),
@@ -504,11 +526,9 @@ impl Attempt {
             Phase::Gather(gather) if matches!(gather.stage, Stage::Listing) => {
                 // Without a list from before, whatever is there may be old: nothing of it is this attempt's.
                 let before = self.before.get_or_insert_with(|| Before::of(&files));
-                let (mut wanted, old) = to_take(&files, before, &self.taken);
-                if matches!(gather.purpose, Purpose::Collect) {
-                    wanted.extend(old);
-                }
-                self.pull(now, gather, wanted.into())
+                let (wanted, old) = to_take(&files, before, &self.taken);
+                let files = self.chosen(&gather.purpose, wanted, old);
+                self.pull(now, gather, files)
             }
             other => self.stay(other),
         }

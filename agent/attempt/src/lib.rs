@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! check → list crashes → fetch → install → (launch → watch → kill → look)* → collect → upload → delete → clean
+//! and between launches, or in the middle of a watch, aside: what the phone's log told of
 //! ```
 //!
 //! No clock, no disk, no phone: those are the body's, in `agent/src/phone.rs`.
@@ -26,4 +27,4 @@ pub use attempt::{Attempt, Progress};
 pub use health::{Thresholds, judge};
 pub use plan::{Current, Launched, Peek, SweepStep, Taken};
 pub use settings::Settings;
-pub use step::{Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step};
+pub use step::{Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step, Told};

@@ -85,12 +85,23 @@ pub enum Event {
     Revoked,
     /// The daemon wants the phone for more urgent work.
     ToldToYield(YieldWhen),
+    /// The phone's own log told of crash files.
+    ToldOfCrashes(Told),
     /// The phone left the bus.
     PhoneLost,
     /// The phone is on the bus again.
     PhoneReturned,
     /// The instant of `wake_at` has come.
     Tick,
+}
+
+/// What a phone's log told of its crash files; the more urgent one last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Told {
+    /// There is a new one.
+    Saved,
+    /// So many of a kind wait that the phone will soon write no more of it.
+    NearLimit,
 }
 
 /// How a step failed.
@@ -113,6 +124,8 @@ pub enum FailureKind {
     AppMissing,
     /// The file is not on the phone any more.
     FileMissing,
+    /// So many crash files of the phone wait on the rack that no more is taken for now.
+    SpoolFull,
     /// Any other.
     Other,
 }

@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use common::{Play, crash, facts, file};
-use holdfast_attempt::{Attempt, Event, Failure, FailureKind, Finished, Peek, PhoneLeft, Settings, Step};
+use holdfast_attempt::{
+    Attempt, Event, Failure, FailureKind, Finished, Peek, PhoneLeft, Settings, Step, Told,
+};
 use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::id::{CaseName, CrashId};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult};
@@ -51,6 +53,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Revoked),
         1 => Just(Event::ToldToYield(YieldWhen::CaseDone)),
         1 => Just(Event::ToldToYield(YieldWhen::AtOnce)),
+        2 => Just(Event::ToldOfCrashes(Told::Saved)),
+        1 => Just(Event::ToldOfCrashes(Told::NearLimit)),
         1 => Just(Event::PhoneLost),
         1 => Just(Event::PhoneReturned),
         2 => Just(Event::Tick),
@@ -326,7 +330,7 @@ fn a_good_phone_that_is_told_to_yield_at_any_moment_ends_clean_with_whole_cases(
                 let end = match finished.report.end {
                     AttemptEnd::Yielded { cases_done, failure } => {
                         assert_eq!(failure.is_some(), crashes && cases_done > 0, "told at {moment}");
-                        let more = usize::try_from(cases_done).unwrap() - done_before;
+                        let more = usize::try_from(cases_done).unwrap().saturating_sub(done_before);
                         let most = usize::from(when == YieldWhen::CaseDone);
                         assert!(more <= most, "{more} cases were run on after a yield told at {moment}");
                         cases_done
@@ -355,9 +359,13 @@ fn yield_at(moment: usize, play: &Play, crashes: bool, when: YieldWhen) -> (usiz
     for answers in 0..500 {
         if answers == moment && judge.finished.is_none() {
             let CaseRun::Launch { launches, .. } = play.brief.work.cases.first().unwrap().run.clone();
-            // The launch that was ordered last is not over.
+            // The launch that was ordered last is not over while it is launched, watched or ended.
             let ordered: usize = judge.launches.values().sum();
-            done_before = ordered.saturating_sub(1) / launches as usize;
+            let runs = matches!(
+                judge.last,
+                Some(Step::Launch { .. } | Step::Watch { .. } | Step::Kill { .. } | Step::KillApp)
+            );
+            done_before = ordered.saturating_sub(usize::from(runs)) / launches as usize;
             judge.hears(&Event::ToldToYield(when));
             let more = attempt.apply(now, Event::ToldToYield(when));
             judge.sees(&more).unwrap();

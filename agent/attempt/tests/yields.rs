@@ -47,7 +47,8 @@ fn a_yield_says_that_a_case_failed_before() {
         checked              -> list
         listed               -> launch 30000
         failed silent        -> kill-app
-        killed               -> launch 30000
+        killed               -> list
+        listed               -> launch 30000
         launched 101         -> watch 101 3000
         yield case-done      ->
         alive                -> kill 101
@@ -71,7 +72,8 @@ fn a_yield_at_once_breaks_the_case_off_and_keeps_what_was_measured() {
         killed               -> launch 30000
         launched 101         -> watch 101 3000
         alive                -> kill 101
-        killed               -> launch 30000
+        killed               -> list
+        listed               -> launch 30000
         launched 102         -> watch 102 3000
         alive                -> kill 102
         killed               -> launch 30000
@@ -161,7 +163,8 @@ fn a_yield_ends_as_the_attempt_would_have_when_every_case_is_done() {
         checked              -> list
         listed               -> launch 30000
         failed silent        -> kill-app
-        killed               -> launch 30000
+        killed               -> list
+        listed               -> launch 30000
         launched 101         -> watch 101 3000
         yield case-done      ->
         alive                -> kill 101

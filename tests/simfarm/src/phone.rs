@@ -178,6 +178,7 @@ impl PretendPhone {
             pids: [pid].into(),
             process: Some("Demo".to_owned()),
             bundle_id: Some("dev.holdfast.demo".to_owned()),
+            ..Peek::default()
         };
         after(80, Event::Pulled { crash: CrashId::new(bytes), peek })
     }

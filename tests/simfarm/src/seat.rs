@@ -314,7 +314,7 @@ impl Seat {
             work,
             installed: self.memory.installed,
             taken,
-            previous: self.memory.last.clone(),
+            earlier: self.memory.last.clone().into_iter().collect(),
             settings: Settings::default(),
             thresholds: Thresholds::default(),
         };
@@ -442,8 +442,13 @@ impl Seat {
                 attempt,
                 bundle_id: build.bundle_id.clone(),
                 executable: build.executable.clone(),
+                uuids: BTreeSet::new(),
                 pids: BTreeSet::new(),
                 unnamed: 0,
+                // Simulated reports tell no time, so that none is looked at.
+                started_at: Time::default(),
+                ended_at: None,
+                clock_offset_ms: None,
             });
         }
         if let Some(last) = &mut self.memory.last {

@@ -13,6 +13,12 @@ use crate::launches::{Launching, case_result};
 use crate::plan::{Current, Peek, attempt_of};
 use crate::step::{Failure, FailureKind, Step};
 
+/// Files taken to find out how one launch ended: the report that is looked for is among the newest.
+pub(super) const LOOK_FILES_MAX: usize = 16;
+
+/// Files taken at the end of an attempt: a storm of them must not hold the phone; later sweeps take the rest.
+pub(super) const COLLECT_FILES_MAX: usize = 200;
+
 impl Attempt {
     pub(super) fn gather(&mut self, now: Time, purpose: Purpose, until: Time) -> Vec<Step> {
         let gather = Gather { purpose, stage: Stage::Listing, until, failures_in_a_row: 0 };
@@ -47,21 +53,31 @@ impl Attempt {
 
     /// Pulls the next file; when none is left, sees whether that was enough.
     pub(super) fn pull(&mut self, now: Time, mut gather: Gather, mut rest: VecDeque<CrashFile>) -> Vec<Step> {
-        if let Some(file) = rest.pop_front() {
+        let found = match &gather.purpose {
+            Purpose::Look(launching) => launching.pid.and_then(|pid| self.by_pid.get(&pid)).copied(),
+            Purpose::Aside(_) | Purpose::Collect => None,
+        };
+        if found.is_none()
+            && let Some(file) = rest.pop_front()
+        {
             let step = Step::Pull { file: file.clone() };
             gather.stage = Stage::Pulling { file, rest };
             return self.go(now, Phase::Gather(gather), self.brief.settings.pull, step);
         }
-        let found = match &gather.purpose {
-            Purpose::Look(launching) => launching.pid.and_then(|pid| self.by_pid.get(&pid)).copied(),
-            Purpose::Collect => return self.upload(now),
-        };
-        if found.is_some() || now >= gather.until {
-            self.phase = Phase::Gather(gather);
-            return self.look_is_over(now, found);
-        }
+        let look_is_over = found.is_some() || now >= gather.until;
         gather.stage = Stage::Resting;
-        self.go(now, Phase::Gather(gather), self.brief.settings.relist, Step::Rest)
+        match gather.purpose {
+            Purpose::Collect => self.upload(now),
+            Purpose::Aside(_) => {
+                self.phase = Phase::Gather(gather);
+                self.aside_is_over(now)
+            }
+            Purpose::Look(_) if look_is_over => {
+                self.phase = Phase::Gather(gather);
+                self.look_is_over(now, found)
+            }
+            Purpose::Look(_) => self.go(now, Phase::Gather(gather), self.brief.settings.relist, Step::Rest),
+        }
     }
 
     pub(super) fn look_is_over(&mut self, now: Time, found: Option<CrashId>) -> Vec<Step> {
@@ -128,32 +144,38 @@ impl Attempt {
     }
 
     pub(super) fn gather_failed(&mut self, now: Time, gather: Gather, failure: Failure) -> Vec<Step> {
+        if matches!(gather.purpose, Purpose::Aside(_)) {
+            self.phase = Phase::Gather(gather);
+            return self.aside_is_over(now);
+        }
         let Gather { purpose, stage, until, failures_in_a_row } = gather;
-        let rest = match stage {
-            Stage::Pulling { rest, .. } if failure.kind == FailureKind::FileMissing => {
-                // The phone moved or deleted it meanwhile; a later listing shows where to.
-                return self.pull(
-                    now,
-                    Gather { purpose, stage: Stage::Listing, until, failures_in_a_row },
-                    rest,
-                );
-            }
-            Stage::Pulling { rest, .. } | Stage::Storing { rest, .. } => Some(rest),
-            Stage::Listing | Stage::Resting => None,
+        let (rest, missing) = match stage {
+            Stage::Pulling { rest, .. } => (Some(rest), failure.kind == FailureKind::FileMissing),
+            Stage::Storing { rest, .. } => (Some(rest), false),
+            Stage::Listing | Stage::Deleting(_) | Stage::Resting => (None, false),
         };
-        let step = match &purpose {
-            Purpose::Look(_) => StepName::Run,
-            Purpose::Collect => StepName::Collect,
-        };
-        self.fail(failure.blame, step, failure.reason);
-        let failures_in_a_row = failures_in_a_row + 1;
+        let gather =
+            |failures_in_a_row, purpose| Gather { purpose, stage: Stage::Listing, until, failures_in_a_row };
         match (purpose, rest) {
-            (Purpose::Look(_), _) => self.collect(now),
-            (Purpose::Collect, Some(rest)) if failures_in_a_row < PULL_FAILURES_MAX => {
-                let stage = Stage::Listing;
-                self.pull(now, Gather { purpose: Purpose::Collect, stage, until, failures_in_a_row }, rest)
+            // The phone moved or deleted it meanwhile; a later listing shows where to.
+            (purpose, Some(rest)) if missing => self.pull(now, gather(failures_in_a_row, purpose), rest),
+            // The rack has no room for more of this phone: the files are safe where they are.
+            (purpose, _) if failure.kind == FailureKind::SpoolFull => {
+                self.pull(now, gather(failures_in_a_row, purpose), VecDeque::new())
             }
-            (Purpose::Collect, _) => self.upload(now),
+            (Purpose::Collect, rest) => {
+                self.fail(failure.blame, StepName::Collect, failure.reason);
+                match rest {
+                    Some(rest) if failures_in_a_row + 1 < PULL_FAILURES_MAX => {
+                        self.pull(now, gather(failures_in_a_row + 1, Purpose::Collect), rest)
+                    }
+                    _ => self.upload(now),
+                }
+            }
+            (Purpose::Look(_) | Purpose::Aside(_), _) => {
+                self.fail(failure.blame, StepName::Run, failure.reason);
+                self.collect(now)
+            }
         }
     }
 }

@@ -27,13 +27,20 @@ impl Attempt {
                 let step = Step::Launch { arguments: arguments.clone(), environment, timeout };
                 return self.go(now, Phase::Launch, timeout + self.brief.settings.margin, step);
             }
-            self.results.push(case_result(&case, std::mem::take(&mut self.launches)));
-            self.cases_done += 1;
+            self.case_done();
         }
         if let Some(reason) = self.first_failure() {
             self.fail(Blame::Job, StepName::Run, reason);
         }
         self.collect(now)
+    }
+
+    /// The case that runs has had all its launches.
+    pub(super) fn case_done(&mut self) {
+        if let Some(case) = self.case().cloned() {
+            self.results.push(case_result(&case, std::mem::take(&mut self.launches)));
+            self.cases_done += 1;
+        }
     }
 
     /// Why the first case failed that was run to its end, for people.
@@ -63,12 +70,7 @@ impl Attempt {
         }
         self.launched.pids.insert(pid);
         let launching = Launching { pid: Some(pid), launch_ms: millis(took), alive_ms: 0 };
-        let limit = match self.case().map(|case| &case.run) {
-            Some(CaseRun::Launch { stay_ms, .. }) => Duration::from_millis(*stay_ms),
-            None => Duration::ZERO,
-        };
-        let deadline = limit + self.brief.settings.margin;
-        self.go(now, Phase::Watch(launching), deadline, Step::Watch { pid, limit })
+        self.watch(now, launching)
     }
 
     pub(super) fn launch_failed(&mut self, now: Time, failure: Failure) -> Vec<Step> {
@@ -91,7 +93,10 @@ impl Attempt {
                 self.install = Install::Undecided;
                 self.fetch(now)
             }
-            FailureKind::AppMissing | FailureKind::FileMissing | FailureKind::Other => {
+            FailureKind::AppMissing
+            | FailureKind::FileMissing
+            | FailureKind::SpoolFull
+            | FailureKind::Other => {
                 self.fail(failure.blame, StepName::Run, failure.reason);
                 self.collect(now)
             }
@@ -101,7 +106,7 @@ impl Attempt {
     pub(super) fn ended(&mut self, now: Time, alive: Duration) -> Vec<Step> {
         match std::mem::replace(&mut self.phase, Phase::Clean) {
             Phase::Watch(launching) => {
-                let launching = Launching { alive_ms: millis(alive), ..launching };
+                let launching = Launching { alive_ms: self.lived_ms(&launching, alive), ..launching };
                 let until = now.after(self.brief.settings.crash_grace);
                 self.gather(now, Purpose::Look(launching), until)
             }
@@ -136,7 +141,7 @@ impl Attempt {
     pub(super) fn launch_done(&mut self, now: Time, launching: Launching, end: LaunchEnd) -> Vec<Step> {
         let number = u32::try_from(self.launches.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.launches.push(launching.ended(number, end));
-        self.next_launch(now)
+        self.after_launch(now)
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_attempt::{
-    Attempt, Brief, Event, Failure, FailureKind, Finished, Peek, PhoneLeft, Settings, Step, Taken, Thresholds,
+    Attempt, Brief, Event, Failure, FailureKind, Finished, Peek, PhoneLeft, Settings, Step, Taken,
+    Thresholds, Told,
 };
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
@@ -75,6 +76,15 @@ impl Play {
         self
     }
 
+    /// Each launch is to live this long.
+    pub(crate) fn with_stay(mut self, lives_ms: u64) -> Self {
+        let mut case = self.brief.work.cases.first().unwrap().clone();
+        let CaseRun::Launch { stay_ms, .. } = &mut case.run;
+        *stay_ms = lives_ms;
+        self.brief.work.cases = Arc::new(vec![case]);
+        self
+    }
+
     pub(crate) fn with_limit(mut self, limit_ms: u64) -> Self {
         self.brief.work.limit_ms = limit_ms;
         self
@@ -129,7 +139,13 @@ fn event_of(text: &str) -> Event {
     let number = |place: usize| words.get(place).unwrap().parse::<u32>().unwrap();
     match *words.first().unwrap() {
         "checked" => Event::Checked(Box::new(facts(words.get(1).copied().unwrap_or("good")))),
-        "listed" => Event::Listed(words.iter().skip(1).map(|path| file(path)).collect()),
+        "listed" => match words.get(1).and_then(|word| word.strip_prefix("many:")) {
+            Some(many) => {
+                let many: u32 = many.parse().unwrap();
+                Event::Listed((1..=many).map(|number| file(&format!("storm-{number:04}.ips"))).collect())
+            }
+            None => Event::Listed(words.iter().skip(1).map(|path| file(path)).collect()),
+        },
         "fetched" => Event::Fetched,
         "installed" => Event::Installed,
         "launched" => Event::Launched { pid: number(1), took: Duration::from_millis(80) },
@@ -157,6 +173,7 @@ fn event_of(text: &str) -> Event {
                 "silent" => FailureKind::Silent,
                 "app-missing" => FailureKind::AppMissing,
                 "file-missing" => FailureKind::FileMissing,
+                "spool-full" => FailureKind::SpoolFull,
                 _ => FailureKind::Other,
             };
             let blame = if kind == FailureKind::AppMissing { Blame::Job } else { Blame::Phone };
@@ -169,6 +186,8 @@ fn event_of(text: &str) -> Event {
             "at-once" => YieldWhen::AtOnce,
             other => panic!("{other:?} is no time to yield"),
         }),
+        "told" => Event::ToldOfCrashes(Told::Saved),
+        "told-near" => Event::ToldOfCrashes(Told::NearLimit),
         "lost" => Event::PhoneLost,
         "returned" => Event::PhoneReturned,
         later if later.starts_with('+') => Event::Tick,
