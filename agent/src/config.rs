@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use holdfast_attempt::{Settings, Thresholds};
+use holdfast_attempt::{CrashLimits, Settings, Thresholds};
 use holdfast_usb::{MuxerAddress, UsbSettings};
 use holdfast_wire::id::{Label, RackId, Udid};
 use serde::Deserialize;
@@ -28,6 +28,10 @@ pub struct Config {
     pub labels: BTreeMap<Udid, Vec<Label>>,
     /// Builds kept on the rack at most, bytes.
     pub cache_bytes_max: u64,
+    /// Crash files of one phone kept on the rack at most, bytes.
+    pub spool_bytes_max: u64,
+    /// How many crash files phones keep, and when people hear of it.
+    pub crash_limits: CrashLimits,
     /// How archives go over the cable.
     pub upload: Upload,
     /// When a phone is unfit.
@@ -149,6 +153,12 @@ struct ConfigFile {
     /// Builds kept here at most, bytes.
     #[serde(default = "cache_bytes_max")]
     cache_bytes_max: u64,
+    /// Crash files of one phone that wait here for the daemon at most, bytes; the others wait on the phone.
+    #[serde(default = "spool_bytes_max")]
+    spool_bytes_max: u64,
+    /// How many crash files of a kind and process a phone keeps, and when that becomes tight.
+    #[serde(default)]
+    crash_limits: CrashLimitsFile,
     /// How archives go over the cable.
     #[serde(default)]
     upload: Upload,
@@ -166,6 +176,58 @@ fn never() -> Pair {
 
 fn cache_bytes_max() -> u64 {
     20_000_000_000
+}
+
+fn spool_bytes_max() -> u64 {
+    1_000_000_000
+}
+
+/// How many crash files of a kind and process a phone keeps, and when that becomes tight. What a phone's own log says of
+/// it counts more.
+#[derive(Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
+#[serde(deny_unknown_fields, default)]
+struct CrashLimitsFile {
+    /// Files of a kind that is not named below.
+    files: u32,
+    /// Files by kind, as phones number them; 0 is no limit.
+    files_by_type: BTreeMap<String, u32>,
+    /// Per cent of the limit at which people are warned.
+    warn_percent: u8,
+    /// Per cent of the limit at which files are collected at once, also in the middle of an attempt.
+    collect_percent: u8,
+}
+
+impl Default for CrashLimitsFile {
+    fn default() -> Self {
+        let CrashLimits { files, files_by_type, warn_percent, collect_percent } = CrashLimits::default();
+        let files_by_type =
+            files_by_type.into_iter().map(|(kind, files)| (kind, files.unwrap_or(0))).collect();
+        Self { files, files_by_type, warn_percent, collect_percent }
+    }
+}
+
+impl CrashLimitsFile {
+    fn check(self) -> Result<CrashLimits, (&'static str, String)> {
+        if self.files == 0 {
+            return Err(("crash_limits.files", "0 files are too few; write what phones keep, 25".to_owned()));
+        }
+        if !(1..=100).contains(&self.collect_percent) {
+            let what = format!("{} is not in 1..=100", self.collect_percent);
+            return Err(("crash_limits.collect_percent", what));
+        }
+        if !(1..=self.collect_percent).contains(&self.warn_percent) {
+            let what = format!("{} is not in 1..=collect_percent", self.warn_percent);
+            return Err(("crash_limits.warn_percent", what));
+        }
+        let limit = |files: u32| (files > 0).then_some(files);
+        Ok(CrashLimits {
+            files: self.files,
+            files_by_type: self.files_by_type.into_iter().map(|(kind, files)| (kind, limit(files))).collect(),
+            warn_percent: self.warn_percent,
+            collect_percent: self.collect_percent,
+        })
+    }
 }
 
 /// When a phone is unfit for work; it works again at the second number of each pair.
@@ -287,6 +349,9 @@ impl ConfigFile {
         if let Some(mistake) = self.timeouts.mistake() {
             return Err(mistake);
         }
+        if self.spool_bytes_max == 0 {
+            return Err(("spool_bytes_max", "with 0 bytes no crash file could be taken".to_owned()));
+        }
         Ok(Config {
             rack: self.rack,
             daemons: self.daemons.iter().map(|url| url.trim_end_matches('/').to_owned()).collect(),
@@ -295,6 +360,8 @@ impl ConfigFile {
             pair: self.pair,
             labels: self.labels,
             cache_bytes_max: self.cache_bytes_max,
+            spool_bytes_max: self.spool_bytes_max,
+            crash_limits: self.crash_limits.check()?,
             upload: self.upload,
             thresholds: Thresholds {
                 hot_celsius: thresholds.hot_celsius,
@@ -352,6 +419,8 @@ mod tests {
         assert_eq!(config.thresholds, Thresholds::default());
         assert_eq!(config.upload, Upload::default());
         assert_eq!(config.cache_bytes_max, cache_bytes_max());
+        assert_eq!(config.spool_bytes_max, spool_bytes_max());
+        assert_eq!(config.crash_limits, CrashLimits::default());
         assert_eq!(config.data, Path::new("/var/lib/holdfast-agent"));
     }
 
@@ -371,6 +440,16 @@ mod tests {
                 &format!("{good}thresholds: {{charged_percent: 5}}\n"),
                 "thresholds.charged_percent: it is not in",
             ),
+            (
+                &format!("{good}crash_limits: {{warn_percent: 81}}\n"),
+                "crash_limits.warn_percent: 81 is not in",
+            ),
+            (
+                &format!("{good}crash_limits: {{collect_percent: 101}}\n"),
+                "crash_limits.collect_percent: 101 is",
+            ),
+            (&format!("{good}crash_limits: {{files: 0}}\n"), "crash_limits.files: 0 files"),
+            (&format!("{good}spool_bytes_max: 0\n"), "a.yaml:4:1: spool_bytes_max: with 0 bytes"),
         ];
         for (text, expected) in cases {
             let message = Config::parse(text, Path::new("a.yaml")).unwrap_err().to_string();

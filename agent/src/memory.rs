@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use holdfast_attempt::shelves::Shelf;
 use holdfast_attempt::{Launched, Taken};
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::crash::CrashFile;
@@ -41,6 +42,9 @@ pub struct Memory {
     /// The last attempt as agents before this one wrote it; read, and kept in `recent` from then on.
     #[serde(default, skip_serializing)]
     last: Option<Recent>,
+    /// Crashes that the phone lost because too many files waited.
+    #[serde(default)]
+    lost: Vec<Lost>,
     /// The facts as last read: all that can be told of it while it is away.
     pub facts: Option<PhoneFacts>,
 }
@@ -94,6 +98,16 @@ struct Recent {
     clock_offset_ms: Option<i64>,
 }
 
+/// Crashes of one kind and process that the phone lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Lost {
+    bug_type: String,
+    process: String,
+    swallowed: u32,
+    refused: u32,
+    at: Time,
+}
+
 impl From<Launched> for Recent {
     fn from(launched: Launched) -> Self {
         let Launched {
@@ -141,6 +155,7 @@ impl Memory {
             confirmed: Vec::new(),
             recent: Vec::new(),
             last: None,
+            lost: Vec::new(),
             facts: None,
         }
     }
@@ -275,6 +290,31 @@ impl Memory {
         if let Some(known) = self.recent.iter_mut().find(|known| known.attempt == attempt) {
             known.ended_at.get_or_insert(ended_at);
         }
+    }
+
+    /// Crashes that the phone lost, by kind and process.
+    pub fn lost(&self) -> Vec<((String, String), Shelf)> {
+        let shelf = |lost: &Lost| {
+            let key = (lost.bug_type.clone(), lost.process.clone());
+            (key, Shelf::that_lost(lost.swallowed, lost.refused, lost.at))
+        };
+        self.lost.iter().map(shelf).collect()
+    }
+
+    /// Takes over what was lost. Says whether that is more than was known.
+    pub fn note_lost<'a>(
+        &mut self,
+        shelves: impl Iterator<Item = (&'a (String, String), &'a Shelf)>,
+    ) -> bool {
+        let lost = shelves.filter_map(|((bug_type, process), shelf)| {
+            let (bug_type, process) = (bug_type.clone(), process.clone());
+            let Shelf { swallowed, refused, last_lost_at, .. } = shelf;
+            Some(Lost { bug_type, process, swallowed: *swallowed, refused: *refused, at: (*last_lost_at)? })
+        });
+        let lost: Vec<Lost> = lost.collect();
+        let is_new = lost != self.lost;
+        self.lost = lost;
+        is_new
     }
 
     fn running(&mut self) -> Option<&mut Recent> {

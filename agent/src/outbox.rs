@@ -12,7 +12,7 @@
 
 mod store;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,13 +46,29 @@ const RETRY_MAX: Duration = Duration::from_secs(15);
 /// What the link says of the outbox.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Waiting {
-    /// Entries that can be said now, oldest first: their bytes, when they have any, are with the daemon.
+    /// Entries that can be said now: reports first, then crash files of each phone in turn, oldest first. Their bytes
+    /// are with the daemon.
     pub ready: Vec<OutboxEntry>,
     /// All entries that are not done with: unconfirmed, or yet to be remembered by their phone.
     pub all: usize,
+    /// Crash files that wait, by phone.
+    pub crashes: BTreeMap<Udid, Spooled>,
     /// Phones of which the report of an attempt waits: whatever is known of them is not yet all said.
     pub unreported: BTreeSet<Udid>,
 }
+
+/// Crash files of one phone that wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Spooled {
+    /// How many.
+    pub files: usize,
+    /// Their bytes, as the phone told them.
+    pub bytes: u64,
+}
+
+/// Crash files of one phone that wait here at most: each is an entry that is gone through again and again. The others
+/// wait on the phone, and phones do not stand in each other's way.
+pub const FILES_PER_PHONE_MAX: usize = 1_000;
 
 /// The way to the outbox's task.
 #[derive(Debug, Clone)]
@@ -129,6 +145,13 @@ impl Outbox {
     /// A path in the spool for bytes that are still to come; what is left there is removed at the next start.
     pub fn fresh_path(&self) -> PathBuf {
         self.spool.join(format!("{}{}", crate::disk::random_name(), crate::disk::TEMPORARY))
+    }
+
+    /// Whether another crash file of this phone may come.
+    pub fn has_room(&self, phone: &Udid, bytes_max: u64) -> bool {
+        let waiting = self.waiting.borrow();
+        let spooled = waiting.crashes.get(phone).copied().unwrap_or_default();
+        spooled.files < FILES_PER_PHONE_MAX && spooled.bytes < bytes_max
     }
 
     /// Puts an entry on disk. It is durable when this returns.
@@ -290,7 +313,7 @@ impl Owner {
 
 fn waiting_in(store: &Store) -> Waiting {
     let (ready, all) = (store.ready(ENTRIES_PER_SYNC_MAX), store.waiting());
-    Waiting { ready, all, unreported: store.unreported() }
+    Waiting { ready, all, crashes: store.crashes(), unreported: store.unreported() }
 }
 
 /// The crash ids of settled entries.

@@ -1,11 +1,14 @@
 //! One task per phone: asks the brain, performs the step, reports back. Which step comes next is the brain's
 //! (`agent/attempt`); how a step is done is in [`perform`]; what is done between attempts in [`idle`]; which lease is
-//! next in [`wanted`]; what is fetched for it meanwhile in [`ahead`].
+//! next in [`wanted`]; what is fetched for it meanwhile in [`ahead`]; what its log says of crash files in [`ears`] and
+//! [`limits`].
 //!
 //! No wait here is deaf: whatever is under way, the task also hears orders, detaches and deadlines.
 
 mod ahead;
+mod ears;
 mod idle;
+mod limits;
 mod perform;
 mod wanted;
 
@@ -15,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_attempt::{
-    Attempt, Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Progress, Step, Taken,
+    Attempt, Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Progress, Shelves, Step, Taken,
 };
 use holdfast_device::{Attachment, Phone};
 use holdfast_wire::id::{AttemptId, BuildHash, EntryId, LeaseNumber, StartId, Udid};
@@ -33,6 +36,7 @@ use crate::error::AgentError;
 use crate::memory::{Memory, State};
 use crate::outbox::{Outbox, Settled, crashes_of};
 use ahead::Ahead;
+use ears::Ears;
 pub use idle::facts_unknown;
 use perform::{Done, Hands};
 use wanted::{Begin, Left, Wanted};
@@ -70,6 +74,8 @@ pub enum PhoneMessage<P> {
     Order(PhoneOrder),
     /// The daemon has these crash files.
     Confirmed(Vec<Settled>),
+    /// The phone's log has told of crash files.
+    LogSpoke,
     /// Finish what runs, take no more.
     Drain,
 }
@@ -112,9 +118,16 @@ enum GivesWay {
 pub struct PhoneTask<P> {
     shared: Arc<Shared>,
     inbox: mpsc::Receiver<PhoneMessage<P>>,
+    /// The other end of `inbox`, for its own ears; the rack alone keeps it open.
+    mailbox: mpsc::WeakSender<PhoneMessage<P>>,
     news: mpsc::Sender<(Udid, News)>,
     memory: Memory,
     start: Start,
+    shelves: Shelves,
+    /// The log told of something that the look under way may have missed.
+    told_meanwhile: bool,
+    /// What is told of crash files has changed in the middle of an attempt.
+    report_due: bool,
     plug: Option<Plug<P>>,
     wanted: Wanted,
     /// The build of what is staged, on its way or here.
@@ -132,6 +145,7 @@ pub struct PhoneTask<P> {
 struct Plug<P> {
     phone: Arc<P>,
     attachment: Attachment,
+    ears: Ears,
 }
 
 impl<P: Phone> PhoneTask<P> {
@@ -141,16 +155,21 @@ impl<P: Phone> PhoneTask<P> {
         start: Start,
         draining: bool,
         shared: Arc<Shared>,
-        inbox: mpsc::Receiver<PhoneMessage<P>>,
+        (mailbox, inbox): (mpsc::WeakSender<PhoneMessage<P>>, mpsc::Receiver<PhoneMessage<P>>),
         news: mpsc::Sender<(Udid, News)>,
     ) -> Self {
         let since = shared.clock.now();
+        let shelves = Shelves::new(shared.config.crash_limits.clone(), memory.lost());
         Self {
             shared,
             inbox,
+            mailbox,
             news,
             memory,
             start,
+            shelves,
+            told_meanwhile: false,
+            report_due: false,
             plug: None,
             wanted: Wanted::default(),
             ahead: None,
@@ -236,6 +255,9 @@ impl<P: Phone> PhoneTask<P> {
                     Step::Rest => under_way = None,
                     step => under_way = Some(self.prepare(&mut hands, step)),
                 }
+            }
+            if std::mem::take(&mut self.report_due) {
+                self.tell_report().await;
             }
             let progress = attempt.progress();
             self.fetch_ahead(progress.step, build);
@@ -340,6 +362,7 @@ impl<P: Phone> PhoneTask<P> {
                 self.memory.note_clock(facts.clock_offset_ms);
                 self.memory.facts = Some(self.own_facts((**facts).clone()));
             }
+            Event::Listed(files) => self.report_due |= self.crash_files_listed(files),
             Event::Deleted => {
                 if let Some(file) = &done.file {
                     self.memory.forget(file);
@@ -460,7 +483,9 @@ impl<P: Phone> PhoneTask<P> {
                 Vec::new()
             }
             Some(PhoneMessage::Attached { phone, attachment }) => {
-                let was_here = self.plug.replace(Plug { phone, attachment }).is_some();
+                let retry_every = self.shared.config.retry_every;
+                let ears = Ears::listen(Arc::clone(&phone), self.mailbox.clone(), retry_every);
+                let was_here = self.plug.replace(Plug { phone, attachment, ears }).is_some();
                 self.due = Instant::now();
                 if !was_here {
                     self.set(Readiness::Preparing, "its facts are read");
@@ -476,6 +501,7 @@ impl<P: Phone> PhoneTask<P> {
             }
             Some(PhoneMessage::Order(order)) => self.ordered(order).await,
             Some(PhoneMessage::Confirmed(settled)) => self.confirmed(settled).await,
+            Some(PhoneMessage::LogSpoke) => self.log_spoke().await,
             Some(PhoneMessage::Drain) => {
                 self.draining = true;
                 self.tell_report().await;
@@ -559,6 +585,7 @@ impl<P: Phone> PhoneTask<P> {
 
     /// Facts with what the rack itself knows: labels, slot, speed.
     fn own_facts(&self, mut facts: PhoneFacts) -> PhoneFacts {
+        facts.crash_limits = self.shelves.told();
         facts.labels = self.shared.config.labels.get(&facts.udid).cloned().unwrap_or_default();
         if let Some(plug) = &self.plug {
             facts.slot = plug.attachment.slot.clone();

@@ -260,7 +260,8 @@ impl<F: Finder> Rack<F> {
         let held = memory.held();
         let lease = memory.lease;
         let drains = *self.phase.borrow() == Phase::Draining;
-        let task = PhoneTask::new(memory, start, drains, Arc::clone(&self.shared), inbox, self.tell.clone());
+        let ends = (mailbox.downgrade(), inbox);
+        let task = PhoneTask::new(memory, start, drains, Arc::clone(&self.shared), ends, self.tell.clone());
         let task = self.tasks.spawn(task.run());
         self.names.insert(task.id(), udid.clone());
         let (attachment, report, said) =

@@ -14,6 +14,7 @@
 //! | [`plan`] | which crash files to take, which to delete, whose each one is |
 //! | [`launches`] | what the launches of the cases showed |
 //! | [`health`] | whether a phone is fit for work |
+//! | [`shelves`] | how near the phone's limits the waiting crash files are |
 //! | [`settings`] | deadlines and thresholds |
 
 pub mod attempt;
@@ -21,10 +22,12 @@ pub mod health;
 pub mod launches;
 pub mod plan;
 pub mod settings;
+pub mod shelves;
 pub mod step;
 
 pub use attempt::{Attempt, Progress};
 pub use health::{Thresholds, judge};
 pub use plan::{Current, Launched, Peek, SweepStep, Taken};
 pub use settings::Settings;
+pub use shelves::{CrashLimits, LogNote, Shelves};
 pub use step::{Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step, Told};

@@ -190,8 +190,14 @@ pub fn to_take(
     before: &Before,
     taken: &BTreeMap<CrashFile, CrashId>,
 ) -> (Vec<CrashFile>, Vec<CrashFile>) {
-    let wanted = listed.iter().filter(|file| !taken.contains_key(*file)).cloned();
+    let wanted = listed.iter().filter(|file| !is_empty(file) && !taken.contains_key(*file)).cloned();
     wanted.partition(|file| !before.has(file))
+}
+
+/// A file without a byte: some versions of iOS list one before they have written it. It is left where it is and looked
+/// at again.
+fn is_empty(file: &CrashFile) -> bool {
+    file.size_bytes == 0
 }
 
 /// One thing to do in a sweep, between attempts.
@@ -203,24 +209,15 @@ pub enum SweepStep {
     Delete(CrashFile),
 }
 
-/// What a sweep has to do: confirmed files are deleted, unknown ones taken, unconfirmed ones left alone.
-/// At most [`FILES_PER_SWEEP_MAX`] files are taken.
+/// What a sweep has to do: confirmed files are deleted, then unknown ones taken; unconfirmed and empty ones are left
+/// alone. At most [`FILES_PER_SWEEP_MAX`] files are taken.
 pub fn sweep(listed: &[CrashFile], taken: &[Taken]) -> Vec<SweepStep> {
     let known: BTreeMap<&CrashFile, &Taken> = taken.iter().map(|taken| (&taken.file, taken)).collect();
-    let mut takes = 0;
-    let mut steps = Vec::new();
-    for file in listed {
-        match known.get(file) {
-            Some(taken) if taken.confirmed => steps.push(SweepStep::Delete(file.clone())),
-            Some(_) => {}
-            None if takes < FILES_PER_SWEEP_MAX => {
-                takes += 1;
-                steps.push(SweepStep::Take(file.clone()));
-            }
-            None => {}
-        }
-    }
-    steps
+    let is_confirmed = |file: &&CrashFile| known.get(file).is_some_and(|taken| taken.confirmed);
+    let deletes = listed.iter().filter(is_confirmed).cloned().map(SweepStep::Delete);
+    let unknown = listed.iter().filter(|file| !is_empty(file) && !known.contains_key(file));
+    let takes = unknown.take(FILES_PER_SWEEP_MAX).cloned().map(SweepStep::Take);
+    deletes.chain(takes).collect()
 }
 
 #[cfg(test)]
@@ -364,10 +361,20 @@ mod tests {
             Taken { file: file("done.ips"), crash, confirmed: true },
         ];
         let touched = CrashFile { modified_ns: 2, ..file("done.ips") };
-        let steps = sweep(&[file("done.ips"), file("kept.ips"), file("new.ips"), touched.clone()], &taken);
+        let empty = CrashFile { size_bytes: 0, ..file("empty.ips") };
+        let steps = sweep(
+            &[file("done.ips"), file("kept.ips"), file("new.ips"), empty.clone(), touched.clone()],
+            &taken,
+        );
         assert_eq!(
             steps,
             [SweepStep::Delete(file("done.ips")), SweepStep::Take(file("new.ips")), SweepStep::Take(touched)]
         );
+        let before = Before::of(std::slice::from_ref(&empty));
+        assert_eq!(to_take(&[empty], &before, &BTreeMap::new()), (Vec::new(), Vec::new()));
+        let (filled, none) = to_take(&[file("empty.ips")], &before, &BTreeMap::new());
+        assert_eq!((filled, none), (vec![file("empty.ips")], Vec::new()), "once it is written it is new");
+        let storm: Vec<CrashFile> = (0..5_000).map(|number| file(&format!("{number:04}.ips"))).collect();
+        assert_eq!(sweep(&storm, &[]).len(), FILES_PER_SWEEP_MAX);
     }
 }

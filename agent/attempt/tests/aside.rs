@@ -75,15 +75,37 @@ fn near_the_limit_files_are_taken_and_deleted_at_once() {
         +1                   -> list
         listed a.ips         -> watch 100 55000
         confirmed 1          ->
-        told-near            -> delete a.ips
+        told-near            ->
+        +1000                -> delete a.ips
         deleted              -> list
         listed b.ips         -> pull b.ips
         pulled 2 process=SpringBoard -> store 2 of J7.1
-        stored               -> watch 100 55000
-        confirmed 2          -> delete b.ips
+        stored               -> watch 100 54000
+        confirmed 2          ->
+        +1000                -> delete b.ips
         deleted              -> list
-        listed               -> watch 100 55000
+        listed               -> watch 100 53000
         ended 0              -> list
+        ",
+    );
+}
+
+/// Too late for the watch, the files are taken after it; nothing wakes anybody for them before.
+#[test]
+fn what_is_told_as_a_watch_ends_waits_for_its_end() {
+    check(
+        Play::new(1).with_cases(2).with_build_on_phone(),
+        "
+        begin                -> check
+        checked              -> list
+        listed               -> launch 30000
+        launched 100         -> watch 100 3000
+        +3000                ->
+        told                 ->
+        +1                   ->
+        alive                -> kill 100
+        killed               -> list
+        listed late.ips      -> pull late.ips
         ",
     );
 }

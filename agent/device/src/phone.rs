@@ -134,17 +134,29 @@ pub trait Phone: Send + Sync + 'static {
     /// Gone, silent, not paired, bus.
     fn crash_files(&self) -> impl Future<Output = Result<Vec<CrashFile>, Fault>> + Send;
 
-    /// Copies a crash file to `target` on the rack, and syncs it. The size is compared with the phone's own.
+    /// Copies a crash file to `target` on the rack, and syncs its bytes; the name is the caller's to sync. The size is compared with the phone's own.
     ///
     /// # Errors
     /// Gone, silent, file missing, protocol (the size differs), disk.
     fn pull_crash(&self, file: &CrashFile, target: &Path) -> impl Future<Output = Result<(), Fault>> + Send;
 
-    /// Deletes a crash file; one that is gone already is fine.
+    /// Deletes a crash file; one that is gone already is fine. Another file of its name, by size and time stamp, stays
+    /// where it is.
     ///
     /// # Errors
     /// Gone, silent, bus.
     fn delete_crash(&self, file: &CrashFile) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Listens to the phone's log, and hands every message of its crash reporter to `tell` as it comes, such as
+    /// `Saved type '309(309_Runner)' report (3 of max 25) at …`. It ends when the phone ends it, and is to be called
+    /// again then.
+    ///
+    /// # Errors
+    /// Gone, silent (an hour without an end, too), not paired, service missing, bus.
+    fn crash_log(
+        &self,
+        tell: &(dyn Fn(&str) + Send + Sync),
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
 
     /// Restarts the phone; it leaves the bus and comes back under another number.
     ///

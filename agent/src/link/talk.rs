@@ -229,7 +229,7 @@ mod tests {
     fn waiting(ready: &[(&str, u64)], unreported: &[&str]) -> Waiting {
         let ready: Vec<OutboxEntry> = ready.iter().map(|(phone, lease)| report_of(phone, *lease)).collect();
         let unreported = unreported.iter().map(|phone| phone.parse().unwrap()).collect();
-        Waiting { all: ready.len(), ready, unreported }
+        Waiting { all: ready.len(), ready, unreported, crashes: BTreeMap::new() }
     }
 
     fn with_leases(held: &[(&str, u64)], idle: &[(&str, u64)]) -> Voice {

@@ -9,7 +9,7 @@ use holdfast_wire::id::{AttemptId, CrashId, EntryId, LeaseNumber, Udid};
 use holdfast_wire::sync::{OutboxEntry, OutboxItem};
 use serde::{Deserialize, Serialize};
 
-use super::Pulled;
+use super::{Pulled, Spooled};
 use crate::disk;
 use crate::error::AgentError;
 
@@ -164,7 +164,36 @@ impl Store {
             kept.state == State::Waiting
                 && crash.is_none_or(|crash| self.uploads.get(&crash) == Some(&Upload::Done))
         };
-        self.entries.values().filter(is_ready).take(limit).map(|kept| kept.record.entry.clone()).collect()
+        // Thousands of files of one phone must hold up no report, and no file of another phone.
+        let mut turns: BTreeMap<&Udid, usize> = BTreeMap::new();
+        let mut ready: Vec<(usize, &Kept)> = self
+            .entries
+            .values()
+            .filter(is_ready)
+            .map(|kept| match &kept.record.entry.what {
+                OutboxItem::AttemptEnded { .. } => (0, kept),
+                OutboxItem::CrashTaken { origin } => {
+                    let turn = turns.entry(&origin.phone).or_default();
+                    *turn += 1;
+                    (*turn, kept)
+                }
+            })
+            .collect();
+        ready.sort_by_key(|(turn, _)| *turn);
+        ready.into_iter().take(limit).map(|(_, kept)| kept.record.entry.clone()).collect()
+    }
+
+    /// Crash files that wait, by phone. Those that the daemon refused are kept for people and do not count.
+    pub(super) fn crashes(&self) -> BTreeMap<Udid, Spooled> {
+        let mut crashes: BTreeMap<Udid, Spooled> = BTreeMap::new();
+        for kept in self.entries.values().filter(|kept| kept.state != State::Refused) {
+            if let OutboxItem::CrashTaken { origin } = &kept.record.entry.what {
+                let spooled = crashes.entry(origin.phone.clone()).or_default();
+                spooled.files += 1;
+                spooled.bytes = spooled.bytes.saturating_add(origin.size_bytes);
+            }
+        }
+        crashes
     }
 
     /// Phones of which a report waits. One that the daemon refused is done with.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use holdfast_attempt::{Current, Event, Launched, SweepStep, Taken, judge, plan};
+use holdfast_attempt::{Current, Event, FailureKind, Launched, SweepStep, Taken, judge, plan};
 use holdfast_device::{AskForTrust, Attachment, Fault, FaultKind, Phone};
 use holdfast_wire::crash::{CrashFile, CrashOrigin};
 use holdfast_wire::id::{BundleId, Udid};
@@ -34,6 +34,8 @@ struct Swept {
     deleted: Vec<CrashFile>,
     /// The whole list, when the phone gave one.
     listed: Option<Vec<CrashFile>>,
+    /// It could not be all: there is more to take, and room for it.
+    is_more: bool,
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl<P: Phone> PhoneTask<P> {
     }
 
     async fn look(&mut self) {
+        self.told_meanwhile = false;
         let Some(look) = self.new_look().await else { return };
         let work = tokio::time::timeout(self.look_limit(), look.run());
         let Some(looked) = self.while_hearing(work, GivesWay::ToOrders).await else { return };
@@ -79,7 +82,8 @@ impl<P: Phone> PhoneTask<P> {
         match looked {
             Ok(looked) => {
                 let is_fit = looked.readiness == Readiness::Ready;
-                self.due = Instant::now() + if is_fit { facts_every } else { retry_every };
+                let every = if is_fit { facts_every } else { retry_every };
+                self.due = self.next_look(looked.left.is_more, every);
                 self.learn(looked.left);
                 if let Some(facts) = looked.facts {
                     let is_first = self.memory.facts.is_none();
@@ -127,6 +131,7 @@ impl<P: Phone> PhoneTask<P> {
         }
         // What is no longer listed was deleted by somebody else, or moved under another name.
         if let Some(listed) = swept.listed {
+            self.crash_files_listed(&listed);
             self.memory.confirmed.retain(|known| listed.contains(&known.file));
         }
         if before != (self.memory.dirty.clone(), self.memory.confirmed.len()) {
@@ -134,7 +139,7 @@ impl<P: Phone> PhoneTask<P> {
         }
     }
 
-    fn save(&self) {
+    pub(super) fn save(&self) {
         if let Err(error) = self.memory.save(&self.shared.memory_folder) {
             tracing::error!(phone = %self.memory.phone, error = chain(&error), "its memory could not be written");
         }
@@ -255,6 +260,7 @@ impl<P: Phone> Look<P> {
     /// Deletes what the daemon has, takes what nobody knows.
     async fn sweep(&self, left: &mut Swept) -> Result<(), String> {
         let listed = self.phone.crash_files().await.map_err(|fault| chain(&fault))?;
+        let mut takes = 0;
         for step in plan::sweep(&listed, &self.taken) {
             match step {
                 SweepStep::Delete(file) => {
@@ -262,33 +268,53 @@ impl<P: Phone> Look<P> {
                     left.deleted.push(file);
                 }
                 SweepStep::Take(file) => {
-                    let (crash, peek, bytes) = match pull(&*self.phone, &self.shared, &file).await {
-                        Ok(pulled) => pulled,
-                        Err(Event::Failed(failure)) => {
-                            // One file that cannot be read must not keep the phone from work.
-                            tracing::warn!(phone = %self.phone.udid(), path = file.path, reason = failure.reason, "a crash file could not be taken");
-                            continue;
-                        }
-                        Err(_) => continue,
-                    };
-                    let origin = CrashOrigin {
-                        id: crash,
-                        phone: self.phone.udid().clone(),
-                        rack: self.shared.config.rack.clone(),
-                        path: file.path.clone(),
-                        size_bytes: file.size_bytes,
-                        collected_at: self.shared.clock.now(),
-                        attempt: plan::attempt_of(&peek, Current::None, &self.recent),
-                    };
-                    if let Event::Failed(failure) = store(&self.shared, file, origin, Some(bytes)).await {
-                        return Err(failure.reason);
+                    takes += 1;
+                    match self.take(file).await? {
+                        Took::It => {}
+                        // The others are safe on the phone, and the daemon makes room.
+                        Took::NoRoom => break,
                     }
                 }
             }
         }
+        left.is_more = takes == plan::FILES_PER_SWEEP_MAX;
         left.listed = Some(listed);
         Ok(())
     }
+
+    async fn take(&self, file: CrashFile) -> Result<Took, String> {
+        let (crash, peek, bytes) = match pull(&*self.phone, &self.shared, &file).await {
+            Ok(pulled) => pulled,
+            Err(Event::Failed(failure)) if failure.kind == FailureKind::SpoolFull => return Ok(Took::NoRoom),
+            Err(Event::Failed(failure)) => {
+                // One file that cannot be read must not keep the phone from work.
+                tracing::warn!(phone = %self.phone.udid(), path = file.path, reason = failure.reason, "a crash file could not be taken");
+                return Ok(Took::It);
+            }
+            Err(_) => return Ok(Took::It),
+        };
+        let origin = CrashOrigin {
+            id: crash,
+            phone: self.phone.udid().clone(),
+            rack: self.shared.config.rack.clone(),
+            path: file.path.clone(),
+            size_bytes: file.size_bytes,
+            collected_at: self.shared.clock.now(),
+            attempt: plan::attempt_of(&peek, Current::None, &self.recent),
+        };
+        match store(&self.shared, file, origin, Some(bytes)).await {
+            Event::Failed(failure) => Err(failure.reason),
+            _ => Ok(Took::It),
+        }
+    }
+}
+
+/// What came of taking one file.
+enum Took {
+    /// It waits for the daemon, or can't be read.
+    It,
+    /// The rack keeps enough of this phone.
+    NoRoom,
 }
 
 /// What a phone that cannot be read is, and why.
@@ -333,6 +359,7 @@ pub fn facts_unknown(phone: &Udid, attachment: Option<&Attachment>) -> Option<Ph
         usb_speed_bps: attachment.and_then(|attachment| attachment.speed_bps),
         apps: Vec::new(),
         crash_files_waiting: BTreeMap::new(),
+        crash_limits: Vec::new(),
         clock_offset_ms: None,
         simulated: false,
     })

@@ -182,6 +182,15 @@ pub(super) async fn pull<P: Phone>(
     shared: &Shared,
     file: &CrashFile,
 ) -> Result<(CrashId, Peek, PathBuf), Event> {
+    if !shared.outbox.has_room(phone.udid(), shared.config.spool_bytes_max) {
+        let reason = "so many crash files of the phone wait here for the daemon that no more is taken; see why the \
+                      daemon does not confirm them";
+        return Err(Event::Failed(Failure {
+            blame: Blame::Farm,
+            kind: FailureKind::SpoolFull,
+            reason: reason.to_owned(),
+        }));
+    }
     let bytes = shared.outbox.fresh_path();
     let guard = Unkept(Some(bytes.clone()));
     phone.pull_crash(file, &bytes).await.map_err(|fault| Event::Failed(failure_of(&fault)))?;

@@ -49,6 +49,8 @@ pub(crate) struct Heard {
     pub(crate) notes: Vec<String>,
     entries: BTreeMap<EntryId, usize>,
     pub(crate) refuses_crashes: bool,
+    /// Crash files are heard and not confirmed.
+    pub(crate) keeps_crashes: bool,
     pub(crate) requests: usize,
     /// Crash files whose bytes were not there when they were named.
     pub(crate) without_bytes: usize,
@@ -150,6 +152,13 @@ impl Daemon {
         self.with_quietly(|heard| {
             heard.idle.iter().find(|idle| idle.phone == phone).map(|idle| idle.obeyed.0)
         })
+    }
+
+    /// Takes in an archive that phones can install; its name among the blobs.
+    pub(crate) fn keep_archive(&self, archive: Vec<u8>) -> BuildHash {
+        let hash = BuildHash::new(*blake3::hash(&archive).as_bytes());
+        self.with(|heard| heard.blobs.insert(hash.into(), archive));
+        hash
     }
 
     fn work(&self, attempt: &str, launches: u32, bytes: &str) -> Work {
@@ -262,6 +271,9 @@ fn hear(daemon: &Daemon, request: &SyncRequest) -> Result<SyncReply, StatusCode>
                 let is_idle = |idle: &&IdlePhone| entry_is_of(entry, &idle.phone);
                 let early: Vec<IdlePhone> = request.idle.iter().filter(is_idle).cloned().collect();
                 heard.idle_too_early.extend(early);
+                continue;
+            }
+            if heard.keeps_crashes && matches!(entry.what, OutboxItem::CrashTaken { .. }) {
                 continue;
             }
             *heard.entries.entry(entry.id.clone()).or_default() += 1;

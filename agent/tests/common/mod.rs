@@ -11,20 +11,33 @@ use std::time::Duration;
 
 use holdfast_agent::rack::Phase;
 use holdfast_agent::{AgentError, Config, run};
+use holdfast_device::Finder;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 /// How long a test waits for anything at most.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
+/// How long a test with phones on the true wire waits: they do a hundred times more for each step.
+pub(crate) const LONG_LIMIT: Duration = Duration::from_secs(180);
+
 /// Waits until `found` gives something; fails with `what` when it does not in time.
-pub(crate) async fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    until_in(LIMIT, what, found).await
+}
+
+/// The same with more patience.
+pub(crate) async fn until_long<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    until_in(LONG_LIMIT, what, found).await
+}
+
+async fn until_in<T>(limit: Duration, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let started = tokio::time::Instant::now();
     loop {
         if let Some(found) = found() {
             return found;
         }
-        assert!(started.elapsed() < LIMIT, "waited too long for {what}");
+        assert!(started.elapsed() < limit, "waited too long for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
@@ -37,9 +50,14 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start(data: &Path, daemons: &[String], bus: &phones::Bus) -> Self {
+        Self::start_with(data, daemons, bus.finder())
+    }
+
+    /// With phones of any kind.
+    pub(crate) fn start_with<F: Finder>(data: &Path, daemons: &[String], finder: F) -> Self {
         let _installed_by_an_earlier_test = rustls::crypto::ring::default_provider().install_default();
         let (phase, phases) = watch::channel(Phase::Working);
-        let task = tokio::spawn(run::run(config(data, daemons), bus.finder(), phases));
+        let task = tokio::spawn(run::run(config(data, daemons), finder, phases));
         Self { phase, task }
     }
 

@@ -15,7 +15,7 @@ use holdfast_wire::crash::CrashFile;
 use holdfast_wire::id::{BundleId, Udid};
 use holdfast_wire::phone::{InstalledApp, Pairing, PhoneFacts};
 use holdfast_wire::time::Time;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, broadcast, mpsc};
 
 /// How the next launch goes.
 #[derive(Debug, Clone)]
@@ -54,6 +54,8 @@ pub(crate) struct State {
 pub(crate) struct Pretend {
     pub(crate) state: Arc<Mutex<State>>,
     changed: Arc<Notify>,
+    /// Its log.
+    lines: broadcast::Sender<String>,
 }
 
 /// One plugging-in of a simulated phone.
@@ -163,7 +165,8 @@ impl Pretend {
             next_pid: 100,
             writes: 0,
         };
-        Self { state: Arc::new(Mutex::new(state)), changed: Arc::default() }
+        let lines = broadcast::Sender::new(64);
+        Self { state: Arc::new(Mutex::new(state)), changed: Arc::default(), lines }
     }
 
     pub(crate) fn script(&self, script: &[Behave]) {
@@ -351,6 +354,14 @@ impl Phone for Handle {
         let mut state = self.here("delete")?;
         state.log.push(format!("delete {}", file.path));
         state.files.remove(&file.path);
+        Ok(())
+    }
+
+    async fn crash_log(&self, tell: &(dyn Fn(&str) + Send + Sync)) -> Result<(), Fault> {
+        let mut lines = self.phone.lines.subscribe();
+        while let Ok(line) = lines.recv().await {
+            tell(&line);
+        }
         Ok(())
     }
 

@@ -25,8 +25,9 @@ const MOVED: &[u8; 4] = b"ping";
 /// How deep folders are looked into: `Retired/…` is one deep, the deepest of iOS' own three.
 const DEPTH_MAX: usize = 5;
 
-/// Most files listed: a phone on which reports were never collected has some thousands.
-const FILES_MAX: usize = 20_000;
+/// Most files listed at once: a phone on which reports were never collected has some thousands. The others are listed
+/// when these are gone.
+const FILES_MAX: usize = 5_000;
 
 /// Waits until the phone has moved its finished reports.
 pub(crate) async fn flush(stream: &mut Box<dyn ReadWrite>) -> Result<(), UsbError> {
@@ -51,6 +52,11 @@ pub(crate) async fn list(afc: &mut Afc) -> Result<Vec<CrashFile>, UsbError> {
         };
         // A file under a dot-name is still being written.
         for name in names.into_iter().filter(|name| !name.starts_with('.') && !name.contains('/')) {
+            if files.len() >= FILES_MAX {
+                tracing::warn!(files = FILES_MAX, "the phone has more crash files than are listed at once");
+                files.sort();
+                return Ok(files);
+            }
             let path = if folder.is_empty() { name } else { format!("{folder}/{name}") };
             let info = match afc.info(&format!("/{path}")).await {
                 Err(UsbError::Afc { status: afc_status::NOT_FOUND | afc_status::PERMISSION, .. }) => continue,
@@ -65,12 +71,23 @@ pub(crate) async fn list(afc: &mut Afc) -> Result<Vec<CrashFile>, UsbError> {
                 Kind::Other => {}
             }
         }
-        if files.len() > FILES_MAX {
-            return Err(UsbError::protocol(format!("more than {FILES_MAX} crash files")));
-        }
     }
     files.sort();
     Ok(files)
+}
+
+/// Deletes a file. One that is gone already is fine, and so is another of its name, which stays: nobody has a copy of
+/// that one.
+pub(crate) async fn delete(afc: &mut Afc, file: &CrashFile) -> Result<(), UsbError> {
+    let path = format!("/{}", file.path);
+    match afc.info(&path).await {
+        Ok(info) if (info.size_bytes, info.modified_ns) == (file.size_bytes, file.modified_ns) => {
+            afc.remove(&path).await
+        }
+        Ok(_another) => Ok(()),
+        Err(UsbError::Afc { status: afc_status::NOT_FOUND, .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// Copies a file to the rack: to a name beside `target` first, so that `target` is never half.
@@ -85,7 +102,8 @@ pub(crate) async fn pull(
     let part = target.with_file_name(name);
     let outcome = pull_to(afc, file, &part, silence).await;
     let outcome = match outcome {
-        Ok(()) => keep(&part, target).await.map_err(|source| disk("keep", target, source)),
+        // Its bytes are synced; whoever keeps it gives it a lasting name.
+        Ok(()) => tokio::fs::rename(&part, target).await.map_err(|source| disk("keep", target, source)),
         failed => failed,
     };
     if outcome.is_err()
@@ -124,15 +142,6 @@ async fn pull_to(afc: &mut Afc, file: &CrashFile, part: &Path, silence: Duration
     local.sync_all().await.map_err(|source| disk("sync", part, source))
 }
 
-/// Gives the copy its name, durably.
-async fn keep(part: &Path, target: &Path) -> io::Result<()> {
-    tokio::fs::rename(part, target).await?;
-    match target.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        Some(folder) => File::open(folder).await?.sync_all().await,
-        None => Ok(()),
-    }
-}
-
 fn disk(action: &str, path: &Path, source: io::Error) -> UsbError {
     UsbError::Disk { action: format!("{action} {}", path.display()), source }
 }
@@ -140,47 +149,8 @@ fn disk(action: &str, path: &Path, source: io::Error) -> UsbError {
 /// How many files wait, by the process that their names tell.
 pub(crate) fn waiting(files: &[CrashFile]) -> BTreeMap<String, u32> {
     let mut waiting = BTreeMap::new();
-    for process in files.iter().filter_map(|file| process(&file.path)) {
+    for (_, process) in files.iter().filter_map(CrashFile::kind_and_process) {
         *waiting.entry(process.to_owned()).or_insert(0) += 1;
     }
     waiting
-}
-
-/// The process of `Retired/Mooring-2026-11-21-033046.ips`; none of a file that is no report.
-fn process(path: &str) -> Option<&str> {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    let stem = name.strip_suffix(".synced").unwrap_or(name).strip_suffix(".ips")?;
-    let dated = |at: &usize| {
-        let mut rest = stem[at + 1..].bytes();
-        let mut digits = |count| rest.by_ref().take(count).filter(u8::is_ascii_digit).count() == count;
-        digits(4) && stem.as_bytes().get(at + 5) == Some(&b'-')
-    };
-    let end = stem.match_indices('-').map(|(at, _)| at).find(dated)?;
-    // `Mooring.cpu_resource-2026-…` is about Mooring as well, and `ExcUserFault_Mooring-…` too.
-    let name = stem[..end].split('.').next()?;
-    Some(name.strip_prefix("ExcUserFault_").unwrap_or(name)).filter(|name| !name.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_process_is_read_from_the_name() {
-        let cases = [
-            ("Mooring-2026-11-21-033046.ips", Some("Mooring")),
-            ("Retired/Mooring-2026-11-21-033046.000.ips", Some("Mooring")),
-            ("Mooring-2026-11-21-033046.ips.synced", Some("Mooring")),
-            ("Two-Part Name-2026-11-21-033046.ips", Some("Two-Part Name")),
-            ("Mooring.cpu_resource-2026-11-21-033046.ips", Some("Mooring")),
-            ("ExcUserFault_Mooring-2026-11-21-033046.ips", Some("Mooring")),
-            ("JetsamEvent-2026-11-21-033046.ips", Some("JetsamEvent")),
-            ("Mooring-20.ips", None),
-            ("log-aggregated.txt", None),
-            ("-2026-11-21.ips", None),
-        ];
-        for (path, expected) in cases {
-            assert_eq!(process(path), expected, "{path}");
-        }
-    }
 }

@@ -93,6 +93,7 @@ fn basic(
         usb_speed_bps: place.speed_bps,
         apps: Vec::new(),
         crash_files_waiting: BTreeMap::new(),
+        crash_limits: Vec::new(),
         clock_offset_ms: None,
         simulated: truth(SIMULATED),
     })

@@ -10,7 +10,7 @@
 //! | `muxer`, `lockdown`, `pairing` | the way to a phone and its trust |
 //! | `talk`, `afc`, `dtx`, `archive` | what is spoken on a connection |
 //! | `facts`, `battery`, `models`, `slots` | what a phone is |
-//! | `apps`, `upload`, `install`, `instruments`, `crashes` | what can be done to it |
+//! | `apps`, `upload`, `install`, `instruments`, `crashes`, `log` | what can be done to it and heard of it |
 //! | `guard`, `error` | deadlines, panics, and what an error means |
 
 pub mod address;
@@ -30,6 +30,7 @@ mod guard;
 mod install;
 mod instruments;
 mod lockdown;
+mod log;
 mod models;
 mod muxer;
 mod pairing;

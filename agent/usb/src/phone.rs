@@ -25,9 +25,9 @@ use crate::install::Installer;
 use crate::lockdown::{Lockdown, Target};
 use crate::muxer::Muxer;
 use crate::pairing::TrustQuestion;
-use crate::settings::{INSTALL_MAX, PULL_MAX, UsbSettings};
+use crate::settings::{INSTALL_MAX, LISTEN_MAX, PULL_MAX, UsbSettings};
 use crate::talk::Talk;
-use crate::{crashes, instruments};
+use crate::{crashes, instruments, log};
 
 /// One plugging-in of a real (or simulated) iPhone.
 #[derive(Debug)]
@@ -39,6 +39,8 @@ pub struct UsbPhone {
     installer: Installer,
     /// An idle connection to instruments. Whoever uses it takes it out, so that a failed one never comes back.
     instruments: Mutex<Option<Dtx>>,
+    /// The same to the crash folder: in a storm of files each would else begin with a handshake.
+    crash_folder: Mutex<Option<Afc>>,
 }
 
 impl UsbPhone {
@@ -56,6 +58,7 @@ impl UsbPhone {
             trust: TrustQuestion::default(),
             installer: Installer::default(),
             instruments: Mutex::default(),
+            crash_folder: Mutex::default(),
         }
     }
 
@@ -117,6 +120,52 @@ impl UsbPhone {
 
     async fn crash_folder(&self) -> Result<Afc, UsbError> {
         self.lockdown.service(crashes::FOLDER).await.map(Afc::new)
+    }
+
+    async fn pull_crash_file(&self, file: &CrashFile, target: &Path) -> Result<(), UsbError> {
+        let silence = self.settings.deadlines.pull_silence;
+        if let Some(mut afc) = self.take_crash_folder() {
+            match crashes::pull(&mut afc, file, target, silence).await {
+                // It was closed while nobody looked; a new one shows whether the phone is there.
+                Err(error) if error.kind() == FaultKind::Gone => {}
+                outcome => {
+                    if outcome.is_ok() {
+                        self.keep_crash_folder(afc);
+                    }
+                    return outcome;
+                }
+            }
+        }
+        let mut afc = heard(self.settings.deadlines.question, self.crash_folder()).await?;
+        crashes::pull(&mut afc, file, target, silence).await?;
+        self.keep_crash_folder(afc);
+        Ok(())
+    }
+
+    async fn delete_crash_file(&self, file: &CrashFile) -> Result<(), UsbError> {
+        if let Some(mut afc) = self.take_crash_folder() {
+            match crashes::delete(&mut afc, file).await {
+                Err(error) if error.kind() == FaultKind::Gone => {}
+                outcome => {
+                    if outcome.is_ok() {
+                        self.keep_crash_folder(afc);
+                    }
+                    return outcome;
+                }
+            }
+        }
+        let mut afc = self.crash_folder().await?;
+        crashes::delete(&mut afc, file).await?;
+        self.keep_crash_folder(afc);
+        Ok(())
+    }
+
+    fn take_crash_folder(&self) -> Option<Afc> {
+        self.crash_folder.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn keep_crash_folder(&self, afc: Afc) {
+        *self.crash_folder.lock().unwrap_or_else(PoisonError::into_inner) = Some(afc);
     }
 
     async fn new_instruments(&self) -> Result<Dtx, UsbError> {
@@ -299,17 +348,22 @@ impl Phone for UsbPhone {
     }
 
     async fn pull_crash(&self, file: &CrashFile, target: &Path) -> Result<(), Fault> {
-        let deadlines = &self.settings.deadlines;
-        let work = async {
-            let mut afc = heard(deadlines.question, self.crash_folder()).await?;
-            crashes::pull(&mut afc, file, target, deadlines.pull_silence).await
-        };
-        self.fenced(&format!("copy {}", file.path), PULL_MAX, work).await
+        self.fenced(&format!("copy {}", file.path), PULL_MAX, self.pull_crash_file(file, target)).await
     }
 
     async fn delete_crash(&self, file: &CrashFile) -> Result<(), Fault> {
-        let work = async { self.crash_folder().await?.remove(&format!("/{}", file.path)).await };
-        self.fenced(&format!("delete {}", file.path), self.settings.deadlines.question, work).await
+        let limit = self.settings.deadlines.question;
+        self.fenced(&format!("delete {}", file.path), limit, self.delete_crash_file(file)).await
+    }
+
+    async fn crash_log(&self, tell: &(dyn Fn(&str) + Send + Sync)) -> Result<(), Fault> {
+        let deadline = self.settings.deadlines.question;
+        let work = async {
+            let stream = heard(deadline, self.lockdown.service(log::SERVICE)).await?;
+            log::listen(stream, tell).await
+        };
+        // A log may be silent for as long as it likes: it is listened to until it is dropped.
+        self.fenced("listen to the log", LISTEN_MAX, work).await
     }
 
     async fn restart(&self) -> Result<(), Fault> {

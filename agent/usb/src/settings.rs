@@ -57,6 +57,9 @@ pub const PULL_SILENCE: Duration = Duration::from_secs(20);
 /// The longest copy of a crash file: a system diagnosis of 500 MB at 3 MB/s, twice. Silence ends one long before.
 pub(crate) const PULL_MAX: Duration = Duration::from_secs(6 * 60);
 
+/// The longest time that one connection to the log is kept: a new one shows that the phone still speaks.
+pub(crate) const LISTEN_MAX: Duration = Duration::from_secs(60 * 60);
+
 /// Pause between two looks at a watched process: short enough for launch times, long enough to be no load.
 pub const WATCH_PAUSE: Duration = Duration::from_millis(200);
 

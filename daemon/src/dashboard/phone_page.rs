@@ -1,5 +1,6 @@
 //! The page of one phone: its state and why, what is known of it, what it ran, what crashed on it.
 
+use holdfast_wire::crash::{CrashLimit, Fullness};
 use holdfast_wire::phone::{Pairing, PhoneFacts, PhoneState};
 use holdfast_wire::time::Time;
 use maud::{Markup, html};
@@ -11,7 +12,7 @@ use super::picture::PhonePage;
 use super::rows::{bar, by_udid, crash, job, list, step_words};
 use super::shapes;
 use super::shell::{Frame, live};
-use super::words::{ahead, bytes, lasting, shown, span};
+use super::words::{absolute, ahead, bytes, lasting, shown, span};
 
 /// The whole page.
 pub fn render(page: &PhonePage, now: Time) -> Markup {
@@ -112,6 +113,7 @@ fn known_facts(facts: &PhoneFacts) -> Part {
                 }
             }
             (waiting_files(facts))
+            (crash_limits(facts))
             (apps(facts))
             p { a href={ "/api/v1/phones/" (facts.udid) } { "The same as JSON" } }
         }
@@ -126,6 +128,36 @@ fn waiting_files(facts: &PhoneFacts) -> Markup {
             (table(&["Process", "Files"], html! {
                 @for (process, files) in &facts.crash_files_waiting {
                     tr { td { (shown(process)) } td.number { (files) } }
+                }
+            }))
+        }
+    }
+}
+
+/// What is near the number of files at which the phone writes no more, and what was lost so.
+fn crash_limits(facts: &PhoneFacts) -> Markup {
+    let limit = |one: &CrashLimit| one.limit.map_or_else(|| "any".to_owned(), |limit| limit.to_string());
+    let meaning = |one: &CrashLimit| match (one.fullness, one.swallowed > 0 || one.refused > 0) {
+        (Fullness::Urgent, _) => "full soon: collected at once",
+        (Fullness::Near, _) => "near its limit",
+        (Fullness::Room, true) => "room again, but crashes were lost",
+        (Fullness::Room, false) => "room",
+    };
+    html! {
+        @if !facts.crash_limits.is_empty() {
+            h3 { "Limits of its crash files" }
+            p { "At its limit the phone writes no more reports of a type and process. Swallowed ones left no file, so there are at least so many." }
+            (table(&["Process", "Type", "Waiting", "Limit", "Swallowed", "Refused", "Meaning"], html! {
+                @for one in &facts.crash_limits {
+                    tr {
+                        td { (shown(&one.process)) } td { (shown(&one.bug_type)) }
+                        td.number { (one.waiting) } td.number { (limit(one)) }
+                        td.number { (one.swallowed) } td.number { (one.refused) }
+                        td {
+                            (meaning(one))
+                            @if let Some(at) = one.last_lost_at { ", the last one " (absolute(at)) }
+                        }
+                    }
                 }
             }))
         }

@@ -8,6 +8,7 @@ use holdfast_scheduler::PhoneRecord;
 use holdfast_scheduler::record::{Hold, HoldPhase, Next, NextPhase, Quarantined, Taken};
 use holdfast_store::codec::{Record, encode};
 use holdfast_store::{Entry, Op, StoreError};
+use holdfast_wire::crash::CRASH_LIMITS_MAX;
 use holdfast_wire::id::{AttemptId, BuildHash, LeaseNumber, Owner, RackId, Udid};
 use holdfast_wire::phone::PhoneFacts;
 use holdfast_wire::sync::YieldWhen;
@@ -176,9 +177,10 @@ fn read_next(next: StoredNext) -> Next {
 }
 
 /// What of a phone's facts is worth keeping. The lists of apps and crash files may be longer than a record, and the
-/// rack tells them anew as soon as it speaks.
+/// rack tells them anew as soon as it speaks; that crashes were lost is kept for people who look while it is away.
 fn lasting(facts: &PhoneFacts) -> PhoneFacts {
-    PhoneFacts { apps: Vec::new(), crash_files_waiting: BTreeMap::new(), ..facts.clone() }
+    let crash_limits = facts.crash_limits.iter().take(CRASH_LIMITS_MAX).cloned().collect();
+    PhoneFacts { apps: Vec::new(), crash_files_waiting: BTreeMap::new(), crash_limits, ..facts.clone() }
 }
 
 /// Reads a phone from what is known of it and, since the second version, what holds it.

@@ -133,6 +133,8 @@ fn hostile() -> Picture {
         phone.facts.apps[0].version = evil();
         phone.facts.apps[0].build_number = evil();
         phone.facts.crash_files_waiting.insert(evil(), 1);
+        phone.facts.crash_limits[0].bug_type = evil();
+        phone.facts.crash_limits[0].process = evil();
         phone.reason = evil();
         phone.progress.iter_mut().for_each(|progress| progress.note = evil());
     }

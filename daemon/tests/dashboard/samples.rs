@@ -12,7 +12,7 @@ use holdfast_wire::api::{
 };
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
-use holdfast_wire::crash::CrashSource;
+use holdfast_wire::crash::{CrashLimit, CrashSource, Fullness};
 use holdfast_wire::group::{DayCount, GroupState, GroupView, Seen, SeenInBuild};
 use holdfast_wire::id::{AttemptId, BuildHash, CrashId, GroupId, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
@@ -86,6 +86,16 @@ pub(crate) fn phone(number: usize) -> PhoneView {
                 build_number: "212".to_owned(),
             }],
             crash_files_waiting: BTreeMap::from([("Mooring".to_owned(), 2)]),
+            crash_limits: vec![CrashLimit {
+                bug_type: "309".to_owned(),
+                process: "Mooring".to_owned(),
+                waiting: 16,
+                limit: Some(25),
+                fullness: Fullness::Near,
+                swallowed: 3,
+                refused: 1,
+                last_lost_at: None,
+            }],
             clock_offset_ms: Some(-1_240),
             simulated: true,
         },

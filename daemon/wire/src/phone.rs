@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::crash::CrashLimit;
 use crate::id::{AttemptId, BundleId, Label, Owner, Slot, Udid};
 use crate::time::Time;
 
@@ -174,6 +175,10 @@ pub struct PhoneFacts {
     pub apps: Vec<InstalledApp>,
     /// Crash files waiting on the phone, by process name.
     pub crash_files_waiting: BTreeMap<String, u32>,
+    /// How full the phone's places for reports are, the fullest first; at most
+    /// [`CRASH_LIMITS_MAX`](crate::crash::CRASH_LIMITS_MAX). Older agents tell none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub crash_limits: Vec<CrashLimit>,
     /// The phone's clock minus the rack's, milliseconds.
     pub clock_offset_ms: Option<i64>,
     /// Not a real phone.

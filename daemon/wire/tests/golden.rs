@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
-use holdfast_wire::crash::CrashOrigin;
+use holdfast_wire::crash::{CrashLimit, CrashOrigin, Fullness};
 use holdfast_wire::id::{BlobHash, BuildHash, CrashId, LeaseNumber};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::outcome::{
@@ -59,6 +59,16 @@ fn facts() -> PhoneFacts {
             build_number: "140".to_owned(),
         }],
         crash_files_waiting: BTreeMap::from([("Demo".to_owned(), 2)]),
+        crash_limits: vec![CrashLimit {
+            bug_type: "309".to_owned(),
+            process: "Demo".to_owned(),
+            waiting: 16,
+            limit: Some(25),
+            fullness: Fullness::Near,
+            swallowed: 2,
+            refused: 1,
+            last_lost_at: Some(at(7)),
+        }],
         clock_offset_ms: Some(-120),
         simulated: true,
     }

@@ -34,6 +34,7 @@ fn facts() -> PhoneFacts {
         usb_speed_bps: None,
         apps: Vec::new(),
         crash_files_waiting: BTreeMap::new(),
+        crash_limits: Vec::new(),
         clock_offset_ms: None,
         simulated: true,
     }
@@ -449,6 +450,7 @@ fn what_older_programs_write_is_read() {
     let object = json.as_object_mut().unwrap();
     assert_eq!(object.remove("chip"), Some("A15".into()));
     assert_eq!(object.remove("region"), Some("LL/A".into()));
+    assert_eq!(object.remove("crash_limits"), None, "what is not told is left out, as older agents do");
     let expected = PhoneFacts { chip: None, region: None, ..facts() };
     assert_eq!(serde_json::from_value::<PhoneFacts>(json.clone()).unwrap(), expected);
     assert_eq!(serde_json::to_value(expected).unwrap(), json, "what is not known is not said");

@@ -71,6 +71,7 @@ pub fn report(phone: usize, is_here: bool) -> PhoneReport {
         usb_speed_bps: None,
         apps: vec![],
         crash_files_waiting: std::collections::BTreeMap::new(),
+        crash_limits: Vec::new(),
         clock_offset_ms: None,
         simulated: true,
     };

@@ -77,6 +77,7 @@ pub fn facts(number: usize, make: &PhoneMake) -> PhoneFacts {
         usb_speed_bps: None,
         apps: Vec::new(),
         crash_files_waiting: BTreeMap::new(),
+        crash_limits: Vec::new(),
         clock_offset_ms: None,
         simulated: true,
     }

@@ -20,6 +20,9 @@ pub(super) const ASIDE_FILES_MAX: usize = 16;
 /// watched most of the time.
 const ASIDE_PAUSE: Duration = Duration::from_secs(5);
 
+/// The same when the phone is near a limit: each file counts then, and the run still goes on between.
+const URGENT_PAUSE: Duration = Duration::from_secs(1);
+
 /// What is known of asides.
 #[derive(Debug, Default)]
 pub(super) struct Aside {
@@ -27,8 +30,8 @@ pub(super) struct Aside {
     told: Option<Told>,
     /// The phone said that it is near a limit: what is confirmed is deleted at once.
     is_urgent: bool,
-    /// Before this, only what is urgent is done.
-    not_before: Time,
+    /// When the last one was over.
+    over_at: Option<Time>,
     /// When the watch under way is over.
     watch_until: Time,
     /// How long the process under watch had lived when it was watched anew, milliseconds.
@@ -61,24 +64,30 @@ impl Attempt {
 
     /// When a watch is to be broken off for an aside.
     pub(super) fn aside_at(&self) -> Time {
-        match self.aside.told {
-            Some(_) if self.aside.not_before < self.aside.watch_until => self.aside.not_before,
+        match self.aside_from() {
+            Some(from) if from < self.aside.watch_until => from,
             _ => self.wake_at,
         }
     }
 
+    /// When what was told may be looked after; none when nothing was.
+    fn aside_from(&self) -> Option<Time> {
+        let pause = match self.aside.told? {
+            Told::Saved => ASIDE_PAUSE,
+            Told::NearLimit => URGENT_PAUSE,
+        };
+        Some(self.aside.over_at.map_or(self.started_at, |over_at| over_at.after(pause)))
+    }
+
     /// Breaks a watch off when there is something to take, and time.
     pub(super) fn aside_if_due(&mut self, now: Time) -> Vec<Step> {
-        let is_due = match self.aside.told {
-            Some(Told::NearLimit) => true,
-            Some(Told::Saved) => now >= self.aside.not_before,
-            None => false,
-        };
-        if !is_due
-            || now >= self.aside.watch_until
-            || self.is_wanted_at_once()
-            || self.presence == Presence::Away
-        {
+        if self.aside_from().is_none_or(|from| now < from) {
+            return Vec::new();
+        }
+        let is_too_late = now >= self.aside.watch_until;
+        if is_too_late || self.is_wanted_at_once() || self.presence == Presence::Away {
+            // No more in this watch; what comes after it takes the files.
+            self.aside.watch_until = self.started_at;
             return Vec::new();
         }
         match std::mem::replace(&mut self.phase, Phase::Clean) {
@@ -189,7 +198,7 @@ impl Attempt {
 
     /// Goes on with what the aside broke off. Whatever failed in it shows itself there, if it matters.
     pub(super) fn aside_is_over(&mut self, now: Time) -> Vec<Step> {
-        self.aside.not_before = now.after(ASIDE_PAUSE);
+        self.aside.over_at = Some(now);
         match std::mem::replace(&mut self.phase, Phase::Clean) {
             Phase::Gather(Gather { purpose: Purpose::Aside(resume), .. }) => match resume {
                 Resume::Watch(launching) => self.watch_on(now, launching),

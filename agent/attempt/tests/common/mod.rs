@@ -280,6 +280,7 @@ pub(crate) fn facts(how: &str) -> PhoneFacts {
             build_number: "1".to_owned(),
         }],
         crash_files_waiting: std::collections::BTreeMap::new(),
+        crash_limits: Vec::new(),
         clock_offset_ms: None,
         simulated: true,
     }

@@ -1,7 +1,9 @@
 //! `holdfast phone …`: list, describe, quarantine, take, release.
 
 use holdfast_wire::api::{Page, PhoneView};
+use holdfast_wire::crash::{CrashLimit, Fullness};
 use holdfast_wire::id::Owner;
+use holdfast_wire::phone::PhoneFacts;
 use serde_json::json;
 
 use super::Context;
@@ -103,6 +105,32 @@ fn doing(phone: &PhoneView) -> String {
     }
 }
 
+/// What is near the number of files at which the phone writes no more, and what was lost so.
+fn crash_limits(facts: &PhoneFacts) -> String {
+    if facts.crash_limits.is_empty() {
+        return "far from all".to_owned();
+    }
+    let line = |one: &CrashLimit| {
+        let limit = one.limit.map_or_else(|| "any number".to_owned(), |limit| limit.to_string());
+        let near = match one.fullness {
+            Fullness::Room => "",
+            Fullness::Near => ", near its limit",
+            Fullness::Urgent => ", collected at once",
+        };
+        let lost = match (one.swallowed, one.refused) {
+            (0, 0) => String::new(),
+            (swallowed, 0) => format!("; at least {swallowed} swallowed by the phone"),
+            (0, refused) => format!("; {refused} refused by the phone"),
+            (swallowed, refused) => {
+                format!("; at least {swallowed} swallowed and {refused} refused by the phone")
+            }
+        };
+        let at = one.last_lost_at.map(|at| format!(", the last {}", ago(now(), at))).unwrap_or_default();
+        format!("{} of {} in {}, type {}{near}{lost}{at}", one.waiting, limit, one.process, one.bug_type)
+    };
+    facts.crash_limits.iter().map(line).collect::<Vec<String>>().join("; ")
+}
+
 fn describe(phone: &PhoneView) -> String {
     let facts = &phone.facts;
     let apps: Vec<String> = facts
@@ -155,6 +183,7 @@ fn describe(phone: &PhoneView) -> String {
             facts.developer_mode.map_or_else(unknown, |on| if on { "on" } else { "off" }.to_owned()),
         ),
         ("crash files", if waiting.is_empty() { "none waiting".to_owned() } else { waiting.join(", ") }),
+        ("crash limits", crash_limits(facts)),
         ("failures in a row", phone.failures_in_a_row.to_string()),
         ("apps", apps.join(", ")),
     ])

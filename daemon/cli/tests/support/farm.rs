@@ -6,7 +6,7 @@ use std::sync::Arc;
 use holdfast_wire::api::{AttemptView, CrashView, Page, PhoneView, Problem, ProgressView, RackView};
 use holdfast_wire::build::{Build, BuildIdentity, Origin};
 use holdfast_wire::case::{Case, CaseRun};
-use holdfast_wire::crash::CrashSource;
+use holdfast_wire::crash::{CrashLimit, CrashSource, Fullness};
 use holdfast_wire::id::{BuildHash, CrashId, JobId, LeaseNumber};
 use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
@@ -414,6 +414,16 @@ fn facts(udid: &str) -> PhoneFacts {
         usb_speed_bps: Some(480_000_000),
         apps: vec![app],
         crash_files_waiting: BTreeMap::from([("Mooring".to_owned(), 2)]),
+        crash_limits: vec![CrashLimit {
+            bug_type: "309".to_owned(),
+            process: "Mooring".to_owned(),
+            waiting: 16,
+            limit: Some(25),
+            fullness: Fullness::Near,
+            swallowed: 3,
+            refused: 0,
+            last_lost_at: None,
+        }],
         clock_offset_ms: Some(-120),
         simulated: true,
     }

@@ -74,6 +74,7 @@ pub(crate) fn phone(udid: &str) -> PhoneReport {
             usb_speed_bps: None,
             apps: vec![],
             crash_files_waiting: BTreeMap::new(),
+            crash_limits: Vec::new(),
             clock_offset_ms: None,
             simulated: true,
         },
