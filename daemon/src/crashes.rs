@@ -3,17 +3,21 @@
 
 use holdfast_crash::{Container, Malformed, Report, Rules};
 use holdfast_wire::api::CrashView;
-use holdfast_wire::crash::CrashSource;
+use holdfast_wire::crash::{CrashSource, MissingDsym};
 use holdfast_wire::id::CrashId;
 use holdfast_wire::time::Time;
 
 use crate::blobs::{BlobError, Blobs};
+use crate::symbols::Symbols;
 
 /// Longest text of a list entry, in characters: a table cell, and a bound on what a hostile file puts into the store.
 const TEXT_CHARS_MAX: usize = 300;
 
 /// Faults of a file that its list entry names; the report names them all.
 const FAULTS_MAX: usize = 10;
+
+/// Missing symbols that its list entry names: the report names them all, and an app has some dozens of frameworks.
+const MISSING_MAX: usize = 20;
 
 /// The kind that people are shown for a file of which nothing can be read.
 const UNREADABLE: &str = "unreadable";
@@ -27,17 +31,18 @@ pub struct Read {
     pub report: Report,
 }
 
-/// Reads a crash file that has been put; none when its bytes are not there. Off the async threads: a large file
+/// Reads a crash file that has been put, and names its frames by the symbols that are here; none when its bytes are not there. Off the async threads: a large file
 /// takes a while.
 ///
 /// # Errors
 /// The disk does not serve.
-pub async fn read(blobs: &Blobs, id: CrashId) -> Result<Option<Read>, BlobError> {
-    let blobs = blobs.clone();
+pub async fn read(blobs: &Blobs, symbols: &Symbols, id: CrashId) -> Result<Option<Read>, BlobError> {
+    let (blobs, library) = (blobs.clone(), symbols.library.clone());
     let reading = tokio::task::spawn_blocking(move || {
         let bytes = blobs.read(&id.into())?;
         Ok(bytes.map(|bytes| {
-            let report = holdfast_crash::read(&bytes);
+            let mut report = holdfast_crash::read(&bytes);
+            library.symbolicate(&mut report);
             Read { bytes, report }
         }))
     });
@@ -55,7 +60,7 @@ pub fn view(origin: CrashSource, size_bytes: u64, report: &Report, rules: &Rules
         process: summary.process.as_deref().map(short),
         bundle_id: summary.bundle_id.as_deref().map(short),
         ended_by: Some(short(&summary.ended_by)),
-        top_frame: summary.top_in_app.as_deref().map(short),
+        top_frame: top_frame(report),
         captured_at: summary.at.map(|moment| moment.to_string()),
         malformed: report.malformed.iter().take(FAULTS_MAX).map(|fault| short(&fault_words(fault))).collect(),
         launch_phase: of_process.then(|| report.launch_phase.words().to_owned()),
@@ -68,7 +73,19 @@ pub fn view(origin: CrashSource, size_bytes: u64, report: &Report, rules: &Rules
         case: None,
         group: None,
         placed_by_hand: false,
+        missing_symbols: Some(missing(report)),
     }
+}
+
+/// What lists show of where it happened.
+pub fn top_frame(report: &Report) -> Option<String> {
+    holdfast_crash::summary(report).top_in_app.as_deref().map(short)
+}
+
+/// The symbols that nobody has, as far as its list entry names them.
+pub fn missing(report: &Report) -> Vec<MissingDsym> {
+    let missing = holdfast_crash::missing_symbols(report).into_iter().take(MISSING_MAX);
+    missing.map(|it| MissingDsym { image: short(&it.image), uuid: short(&it.uuid) }).collect()
 }
 
 fn kind(report: &Report) -> String {

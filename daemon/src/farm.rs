@@ -24,6 +24,7 @@ use crate::orders::Orders;
 use crate::rules::RulesChange;
 use crate::snapshot::Snapshot;
 use crate::specs::Specs;
+use crate::symbols::Named;
 
 pub use crate::turn::Loop;
 
@@ -109,6 +110,13 @@ pub enum Ask {
         crash: Box<CrashView>,
         /// As the farm keeps it; the first one counts.
         answer: oneshot::Sender<Arc<CrashView>>,
+    },
+    /// Symbols named frames of crashes that are kept already.
+    Named {
+        /// Which, and what is shown of them now.
+        named: Vec<Named>,
+        /// How many changed.
+        answer: oneshot::Sender<usize>,
     },
     /// The rules change.
     Rules {

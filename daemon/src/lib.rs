@@ -24,4 +24,5 @@ pub mod rules;
 pub mod schedules;
 pub mod snapshot;
 pub mod specs;
+pub mod symbols;
 pub mod turn;

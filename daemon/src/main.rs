@@ -24,6 +24,7 @@ use holdfastd::http::state::{App, Shared};
 use holdfastd::reasons::Reasons;
 use holdfastd::reload::Reloader;
 use holdfastd::retention::Keeping;
+use holdfastd::symbols::{Symbols, follow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -144,6 +145,8 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     std::fs::create_dir_all(data)
         .with_context(|| format!("cannot make the data folder {}", data.display()))?;
     let blobs = Blobs::open(&data.join("blobs"))?;
+    let symbols = Symbols::open(&data.join("symbols"), loaded.daemon.symbols.clone())
+        .with_context(|| format!("cannot open the tables of symbols below {}", data.display()))?;
     let store = SledStore::open(data.join("store")).await?;
     let clock = Arc::new(Clock::default());
     let (farm_loop, farm) = Loop::restore(store, loaded.farm, clock.clone()).await?;
@@ -151,9 +154,17 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let reloader = Arc::new(Reloader::new(loaded.daemon.clone(), farm.clone()));
     let stopping = CancellationToken::new();
     let signed = farm.clone();
+    let named = follow(
+        farm.clone(),
+        blobs.clone(),
+        symbols.clone(),
+        loaded.daemon.signatures.clone(),
+        stopping.clone(),
+    );
     let app = App::from(Shared {
         farm,
         blobs: blobs.clone(),
+        symbols: symbols.clone(),
         signing: loaded.daemon.signatures.clone(),
         clock,
         reloader: reloader.clone(),
@@ -178,9 +189,10 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     });
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(stopped.cancelled_owned());
     let mut server = tokio::spawn(server.into_future());
-    let signing = tokio::spawn(sign_anew(signed, blobs, loaded.daemon.signatures));
+    let signing = tokio::spawn(sign_anew(signed, blobs, symbols, loaded.daemon.signatures));
     tracing::info!(%address, "serving");
     writeln!(std::io::stdout(), "ready http://{address}").context("cannot tell that the daemon is ready")?;
+    let naming = tokio::spawn(named);
     // Ends with the reloader's way to the loop, or with the process. What it did is in the log.
     let reloads = tokio::spawn(async move {
         while hang_up.recv().await.is_some() {
@@ -199,6 +211,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     // A way to the loop that stays open would keep it from ending.
     reloads.abort();
     signing.abort();
+    naming.abort();
     stopping.cancel();
     if tokio::time::timeout(loaded.daemon.timeouts.shutdown, server).await.is_err() {
         tracing::warn!("some requests were still open and have been cut");
@@ -272,8 +285,8 @@ fn ended(result: anyhow::Result<()>) -> ExitCode {
 }
 
 /// What was signed by other rules or an earlier version before, is signed anew while the daemon serves.
-async fn sign_anew(farm: Farm, blobs: Blobs, rules: Rules) {
-    if groups::sign_anew(&farm, &blobs, &rules).await.is_err() {
+async fn sign_anew(farm: Farm, blobs: Blobs, symbols: Symbols, rules: Rules) {
+    if groups::sign_anew(&farm, &blobs, &symbols, &rules).await.is_err() {
         tracing::info!("crashes will be signed anew at the next start");
     }
 }

@@ -4,6 +4,7 @@
 //! state.
 
 mod crashes;
+mod symbols;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::poll_fn;
@@ -474,6 +475,10 @@ impl<S: Store> Loop<S> {
             Ask::Crash { crash, answer } => {
                 let kept = self.keep_crash(turn, *crash)?;
                 turn.answer(answer, kept);
+            }
+            Ask::Named { named, answer } => {
+                let changed = self.take_names(turn, named)?;
+                turn.answer(answer, changed);
             }
             Ask::Rules { change, who, answer } => {
                 let words = self.change_rules(turn, change, who)?;

@@ -277,6 +277,7 @@ fn crash(number: u8, words: &str, build: Option<BuildHash>) -> CrashView {
         signature: Some(signature(words)),
         group: None,
         placed_by_hand: false,
+        missing_symbols: None,
     }
 }
 

@@ -99,7 +99,7 @@ pub enum BuildCommand {
     Upload {
         /// The .ipa.
         archive: PathBuf,
-        /// Its zipped dSYM.
+        /// Its zipped dSYM, or a folder with it.
         #[arg(long)]
         symbols: Option<PathBuf>,
         /// The commit it was made from.
@@ -111,6 +111,17 @@ pub enum BuildCommand {
         /// Who wrote the commit.
         #[arg(long)]
         author: Option<String>,
+    },
+    /// Uploads the symbols of a build that the farm has. Crashes that waited for them are named.
+    #[command(
+        after_help = "Example:\n  holdfast build symbols 7d1f App.dSYM.zip\n  holdfast build symbols 7d1f build/App.xcarchive/dSYMs"
+    )]
+    Symbols {
+        /// The build's hash, or enough of its beginning.
+        #[arg(value_parser = hash)]
+        hash: String,
+        /// A zip of dSYMs, or a folder with them, which is zipped.
+        path: PathBuf,
     },
     /// Lists builds, newest first.
     List(Paging),
@@ -221,6 +232,12 @@ pub enum CrashCommand {
     List(Paging),
     /// Shows what a report says: what happened first, then the crashed thread.
     Show {
+        /// Its id, or enough of its beginning.
+        #[arg(value_parser = hash)]
+        id: String,
+    },
+    /// Names a crash's frames again, by the symbols that the farm has now, and shows the report.
+    Symbolicate {
         /// Its id, or enough of its beginning.
         #[arg(value_parser = hash)]
         id: String,

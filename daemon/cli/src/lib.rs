@@ -16,3 +16,4 @@ pub mod colour;
 pub mod commands;
 pub mod exit;
 pub mod output;
+mod zipped;

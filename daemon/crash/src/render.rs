@@ -162,7 +162,8 @@ fn write_frames(page: &mut String, frames: &[Frame]) -> std::fmt::Result {
     for (number, frame) in frames.iter().take(MAIN_FRAMES_MAX).enumerate() {
         let mark = if frame.in_app { '>' } else { ' ' };
         let image = frame.image.as_deref().unwrap_or("?");
-        writeln!(page, "{mark} {number:>3}  {image:<IMAGE_COLUMN$} {}", place(frame))?;
+        let link = frame.source_url.as_deref().map(|url| format!("  {url}")).unwrap_or_default();
+        writeln!(page, "{mark} {number:>3}  {image:<IMAGE_COLUMN$} {}{link}", place(frame))?;
     }
     if frames.len() > MAIN_FRAMES_MAX {
         writeln!(page, "       … {} more frames", frames.len() - MAIN_FRAMES_MAX)?;

@@ -277,6 +277,9 @@ pub struct Frame {
     pub file: Option<String>,
     /// Line in it.
     pub line: Option<u32>,
+    /// Where the line can be looked at, when the reader of the report knows the repository.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_url: Option<Box<str>>,
     /// Whether the compiler put this function into the one below it, so that both have one address.
     pub inlined: bool,
     /// Whether the image belongs to the app, not to the system or the test runner.

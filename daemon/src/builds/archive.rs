@@ -27,6 +27,26 @@ pub enum ArchiveError {
         /// What the reader says.
         what: String,
     },
+    /// What should hold symbols is no zip archive, or a broken one.
+    #[error("the file is no readable zip archive ({what}); zip the .dSYM folder that Xcode or dsymutil made")]
+    NoSymbolsArchive {
+        /// What the reader says.
+        what: String,
+    },
+    /// The symbols are of another build.
+    #[error("the symbols are of {found}, and the build is {wanted}; upload the dSYM of the same build")]
+    OtherSymbols {
+        /// Where they lie, and their UUIDs.
+        found: String,
+        /// The build's.
+        wanted: String,
+    },
+    /// The symbols cannot be read.
+    #[error("{what}")]
+    DamagedSymbols {
+        /// Where and what, with the mend.
+        what: String,
+    },
     /// It has too many entries.
     #[error(
         "the archive has {found} entries, and at most {ENTRIES_MAX} are taken; leave out what is not the app"

@@ -73,46 +73,6 @@ pub fn identify<R: Read + Seek>(
     Ok(BuildIdentity { hash, size_bytes, bundle_id, executable, version, build_number, uuids, minimum_os })
 }
 
-/// Checks that a zip of symbols belongs to a build: one of its DWARF files has one of the build's UUIDs.
-///
-/// # Errors
-/// No archive, no DWARF file, or none of this build.
-pub fn check_symbols<R: Read + Seek>(
-    reader: R,
-    size_bytes: u64,
-    build: &BuildIdentity,
-) -> Result<(), ArchiveError> {
-    let mut archive = Archive::open(reader, size_bytes)?;
-    let files: Vec<String> = archive
-        .names()
-        .filter(|name| name.contains("/Contents/Resources/DWARF/") && !name.ends_with('/'))
-        .map(str::to_owned)
-        .collect();
-    let mend = "zip the .dSYM folder that Xcode or dsymutil made";
-    if files.is_empty() {
-        return Err(ArchiveError::Missing {
-            wanted: "*.dSYM/Contents/Resources/DWARF/<name>".to_owned(),
-            mend,
-        });
-    }
-    let mut found = Vec::new();
-    for name in &files {
-        let bytes = archive.read(name, EXECUTABLE_BYTES_MAX, mend)?;
-        found.extend(uuids_of(&bytes, name)?);
-    }
-    if found.iter().any(|uuid| build.uuids.contains(uuid)) {
-        return Ok(());
-    }
-    Err(ArchiveError::Executable {
-        entry: files.join(", "),
-        what: format!(
-            "the symbols are of {}, and the build is {}; upload the dSYM of the same build",
-            found.join(", "),
-            build.uuids.join(", ")
-        ),
-    })
-}
-
 /// `Payload/<Name>.app/` with its last slash; a zipped `.app` without `Payload` will do.
 fn app_folder<R: Read + Seek>(archive: &Archive<R>) -> Result<String, ArchiveError> {
     let mut folders: Vec<String> = archive.names().filter_map(app_of).map(str::to_owned).collect();
@@ -261,20 +221,6 @@ mod tests {
         assert_eq!((trunk.build_number.as_str(), branch.build_number.as_str()), ("140", "141"));
         assert_eq!((trunk.uuids.len(), branch.uuids.len()), (1, 1));
         assert_ne!(trunk.uuids, branch.uuids, "each build has a UUID of its own");
-    }
-
-    #[test]
-    fn symbols_belong_to_their_own_build_only() {
-        let build = read(&sample("mooring-140.ipa")).unwrap();
-        let check = |name: &str| {
-            let bytes = sample(name);
-            check_symbols(Cursor::new(&bytes), bytes.len() as u64, &build).map_err(|error| error.to_string())
-        };
-        assert_eq!(check("mooring-140.dSYM.zip"), Ok(()));
-        let refused = check("mooring-141.dSYM.zip").unwrap_err();
-        assert!(refused.contains("upload the dSYM of the same build"), "{refused}");
-        let refused = check("mooring-140.ipa").unwrap_err();
-        assert!(refused.contains("no *.dSYM/Contents/Resources/DWARF/<name>"), "{refused}");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::yaml::{Mistake, Source};
+use crate::symbols::SourceLinks;
 
 /// The daemon's own settings, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +37,19 @@ pub struct DaemonConfig {
     pub retention: Retention,
     /// How crashes are signed, and so put into groups.
     pub signatures: Rules,
+    /// Where symbols are looked for besides uploads, and how source lines are turned into links.
+    pub symbols: SymbolsConfig,
     /// What an operator should know although nothing is wrong.
     pub warnings: Vec<String>,
+}
+
+/// Where symbols are looked for besides uploads, and how source lines are turned into links.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SymbolsConfig {
+    /// Searched for dSYMs, and the zips in it too.
+    pub folder: Option<PathBuf>,
+    /// Where source lines can be looked at.
+    pub links: Option<SourceLinks>,
 }
 
 /// How much is too much.
@@ -124,6 +136,9 @@ pub(super) struct Raw {
     /// How crashes are signed, and so put into groups.
     #[serde(default)]
     signatures: RawSignatures,
+    /// Where symbols are looked for besides uploads, and how source lines are turned into links.
+    #[serde(default)]
+    symbols: RawSymbols,
 }
 
 /// How long is too long, seconds.
@@ -143,6 +158,25 @@ struct RawTimeouts {
 impl Default for RawTimeouts {
     fn default() -> Self {
         Self { request_s: 30, long_poll_s: 25, upload_idle_s: 60, shutdown_s: 10 }
+    }
+}
+
+/// Where symbols are looked for besides uploads, and how source lines are turned into links.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawSymbols {
+    /// A folder that is searched for dSYMs every minute, and the zips in it too.
+    folder: Option<PathBuf>,
+    /// Where a source line can be looked at, like `https://git.example/chat/blob/{commit}/{file}#L{line}`.
+    source_url: Option<String>,
+    /// Folders on the build machines that stand before `{file}`; files elsewhere get no link. Without one, every file's
+    /// path is taken as it is in the debug information.
+    source_roots: Vec<String>,
+}
+
+impl RawSymbols {
+    fn links(&self) -> Result<Option<SourceLinks>, String> {
+        self.source_url.as_deref().map(|template| SourceLinks::new(template, &self.source_roots)).transpose()
     }
 }
 
@@ -231,6 +265,10 @@ impl DaemonConfig {
                 frames: usize::try_from(raw.signatures.frames).unwrap_or(usize::MAX),
                 skip: raw.signatures.skip,
             },
+            symbols: SymbolsConfig {
+                links: raw.symbols.links().ok().flatten(),
+                folder: raw.symbols.folder.map(|path| folder.join(path)),
+            },
             warnings,
         })
     }
@@ -271,6 +309,9 @@ fn mistakes(source: &Source, raw: &Raw) -> Vec<Mistake> {
         let what =
             "a name without letters would leave out every function; write it like `Chat.fail` or `-[Log *]`";
         mistakes.push(source.mistake("signatures.skip", what));
+    }
+    if let Err(what) = raw.symbols.links() {
+        mistakes.push(source.mistake("symbols.source_url", what));
     }
     mistakes
 }

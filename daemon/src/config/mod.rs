@@ -26,7 +26,7 @@ pub mod schema;
 pub mod yaml;
 
 pub use cases::Catalogue;
-pub use daemon::{DaemonConfig, Limits, Retention, Timeouts};
+pub use daemon::{DaemonConfig, Limits, Retention, SymbolsConfig, Timeouts};
 pub use difference::difference;
 pub use load::{FarmConfig, Loaded, check, load};
 pub use yaml::Mistake;

@@ -5,6 +5,7 @@ use holdfast_crash::{
     ApplicationInfo, Exception, Fate, Frame as StackFrame, Image, Jetsam, JetsamProcess, Report, Termination,
     Thread, fate, place,
 };
+use holdfast_wire::crash::MissingDsym;
 use holdfast_wire::time::Time;
 use maud::{Markup, html};
 
@@ -40,6 +41,7 @@ pub fn render(page: &CrashPage, now: Time) -> Markup {
             (head(page, &title, now))
             (said(report))
             (stacks(report))
+            (missing(page.view.missing_symbols.as_deref().unwrap_or_default()))
             @if let Some(jetsam) = &report.jetsam { (shortage(jetsam)) }
             (other_threads(report))
             (images(&report.images))
@@ -219,6 +221,23 @@ fn stacks(report: &Report) -> Markup {
     }
 }
 
+/// Which symbols nobody has uploaded, and how that is done.
+fn missing(missing: &[MissingDsym]) -> Markup {
+    html! {
+        @if !missing.is_empty() {
+            section.list #symbols {
+                h2 { "Symbols are missing " span.total { (missing.len()) } }
+                p.quiet { "To name the frames, upload the dSYMs of these UUIDs: " code { "holdfast build symbols BUILD App.dSYM.zip" } }
+                (table(&["Image", "UUID of the dSYM"], html! {
+                    @for one in missing {
+                        tr { td { (shown(&one.image)) } td { code { (shown(&one.uuid)) } } }
+                    }
+                }))
+            }
+        }
+    }
+}
+
 fn thread_title(thread: &Thread) -> String {
     let number = format!("thread {}", thread.index);
     let more = [&thread.name, &thread.queue];
@@ -235,7 +254,13 @@ fn frames(frames: &[StackFrame], limit: usize) -> Markup {
                         span.mark { @if frame.in_app { "▸" span.unseen { "in the app: " } } }
                         span.depth { (number) }
                         span.image { (shown(frame.image.as_deref().unwrap_or("?"))) }
-                        code { (shown(&place(frame))) }
+                        code {
+                            // Only links of the configured form get here.
+                            @match &frame.source_url {
+                                Some(url) => a href=(url) rel="noreferrer" { (shown(&place(frame))) },
+                                None => (shown(&place(frame))),
+                            }
+                        }
                     }
                 }
             }

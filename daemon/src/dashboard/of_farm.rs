@@ -122,12 +122,16 @@ impl Pictures for App {
     async fn crash(&self, id: CrashId) -> Result<Option<CrashPage>, Unreadable> {
         let snapshot = self.farm.snapshot();
         let Some(known) = snapshot.crashes.get(&id) else { return Ok(None) };
-        let read =
-            crate::crashes::read(&self.blobs, id).await.map_err(|error| Unreadable(Box::new(error)))?;
-        let read =
+        let read = crate::crashes::read(&self.blobs, &self.symbols, id)
+            .await
+            .map_err(|error| Unreadable(Box::new(error)))?;
+        let mut read =
             read.ok_or_else(|| unreadable(format!("the bytes of crash {id} are gone from the disk")))?;
+        self.symbols.link(&mut read.report, &snapshot);
         let phone = known.origin.phone.as_ref().and_then(|phone| snapshot.phone(phone));
-        Ok(Some(CrashPage { view: (**known).clone(), report: read.report, phone }))
+        let missing_symbols = Some(crate::crashes::missing(&read.report));
+        let view = CrashView { missing_symbols, ..(**known).clone() };
+        Ok(Some(CrashPage { view, report: read.report, phone }))
     }
 
     async fn groups(&self) -> GroupsPage {

@@ -9,6 +9,7 @@ use holdfast_wire::id::CrashId;
 use crate::blobs::Blobs;
 use crate::crashes;
 use crate::farm::{Ask, Farm, Stopping};
+use crate::symbols::Symbols;
 
 /// Characters of a signature's words: a title, and a bound on what a hostile file puts into the store.
 const WORDS_MAX: usize = 300;
@@ -37,7 +38,7 @@ pub fn is_current(signature: &CrashSignature, rules: &Rules) -> bool {
 ///
 /// # Errors
 /// The daemon stops.
-pub async fn sign_anew(farm: &Farm, blobs: &Blobs, rules: &Rules) -> Result<(), Stopping> {
+pub async fn sign_anew(farm: &Farm, blobs: &Blobs, symbols: &Symbols, rules: &Rules) -> Result<(), Stopping> {
     let snapshot = farm.snapshot();
     let old: Vec<CrashId> = snapshot
         .crashes
@@ -47,7 +48,7 @@ pub async fn sign_anew(farm: &Farm, blobs: &Blobs, rules: &Rules) -> Result<(), 
         .collect();
     let mut signed = Signed::new();
     for id in &old {
-        match crashes::read(blobs, *id).await {
+        match crashes::read(blobs, symbols, *id).await {
             Ok(Some(read)) => drop(signed.insert(*id, sign(&read.report, rules))),
             // What cannot be read now keeps its group, and is looked at again at the next start.
             Ok(None) => tracing::warn!(crash = %id, "the bytes of a crash are gone; it stays in its group"),

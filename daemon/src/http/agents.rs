@@ -282,7 +282,7 @@ async fn keep_report(
 
 /// Reads a crash file that is on disk. One that cannot be read is kept and listed as such.
 async fn read_crash(app: &App, origin: &CrashOrigin) -> Result<CrashView, Refusal> {
-    let read = crate::crashes::read(&app.blobs, origin.id).await?.ok_or_else(|| {
+    let read = crate::crashes::read(&app.blobs, &app.symbols, origin.id).await?.ok_or_else(|| {
         // Not the agent's mistake for good: it puts the bytes and says the entry again.
         let detail = format!("crash {} is not here; put its bytes under /agent/v1/blobs first", origin.id);
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "blob-missing", "The bytes are not here", detail)

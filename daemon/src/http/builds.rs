@@ -17,9 +17,11 @@ use super::agents::off_the_runtime;
 use super::lists::Paging;
 use super::problem::{Path, Query, Refusal};
 use super::state::App;
-use crate::builds::{check_symbols, identify};
+use crate::blobs::Presence;
+use crate::builds::{check_symbols, damaged, identify};
 use crate::farm::Ask;
 use crate::snapshot::Snapshot;
+use crate::symbols::name_waiting;
 
 /// What an uploader says of a build.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -95,15 +97,31 @@ pub async fn symbols(
     let build = find(&app.farm.snapshot(), &hash)?;
     let stream = patient(body, app.timeouts.upload_idle);
     let kept = app.blobs.keep_stream(stream, app.limits.symbols_bytes_max, None).await?;
-    let (blobs, identity) = (app.blobs.clone(), build.identity.clone());
+    let (blobs, identity, library) = (app.blobs.clone(), build.identity.clone(), app.symbols.library.clone());
     off_the_runtime(move || {
-        let file = std::fs::File::open(blobs.path(&kept.hash))
-            .map_err(|error| Refusal::trouble(format!("cannot open the upload again: {error}")))?;
-        check_symbols(std::io::BufReader::new(file), kept.size_bytes, &identity).map_err(Refusal::from)
+        let zip = blobs.path(&kept.hash);
+        let checked = check_symbols(&zip, kept.size_bytes, &identity).and_then(|contents| {
+            let troubles = library.add(&contents);
+            let usable = identity.uuids.iter().any(|uuid| library.knows(uuid));
+            if usable { Ok(()) } else { Err(damaged(&troubles, &zip)) }
+        });
+        checked.map_err(|error| {
+            // What holds no symbols is not worth its room, unless it is here for another reason: a build that was sent as
+            // symbols by mistake. A leftover does no harm.
+            if kept.presence == Presence::New {
+                let _removed = blobs.remove(&kept.hash);
+            }
+            Refusal::from(error)
+        })
     })
     .await?;
     let ask = |answer| Ask::Symbols { build: build.identity.hash, symbols: kept.hash, answer };
     let build = app.farm.ask(ask).await?;
+    // Whoever uploads does not wait for the crashes of the past; what the end of the daemon interrupts, its next start
+    // does.
+    let (farm, blobs, symbols) = (app.farm.clone(), app.blobs.clone(), app.symbols.clone());
+    let rules = app.signing.clone();
+    tokio::spawn(async move { name_waiting(&farm, &blobs, &symbols, &rules).await });
     build.map(|build| Json((*build).clone())).ok_or_else(|| unknown(&hash))
 }
 

@@ -13,6 +13,7 @@ use super::builds::by_prefix;
 use super::lists::Paging;
 use super::problem::{Path, Query, Refusal};
 use super::state::App;
+use crate::symbols::{self, Named};
 
 /// A crash with its whole report.
 #[derive(Debug, Serialize)]
@@ -54,22 +55,56 @@ pub async fn raw(State(app): State<App>, Path(id): Path<String>) -> Result<Respo
     stream_blob(&app, &find(&app, &id)?.origin.id.into()).await
 }
 
+/// Looks for symbols again, in the searched folder too, and names the crash's frames by them.
+#[utoipa::path(post, path = "/api/v1/crashes/{id}/symbolicate", tag = "crashes", params(("id" = String, Path)),
+    responses((status = 200, description = "`crash` (CrashView) and `report` (what the file says), as they are now"),
+        (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub async fn symbolicate(
+    State(app): State<App>,
+    Path(id): Path<String>,
+) -> Result<Json<WholeCrash>, Refusal> {
+    find(&app, &id)?;
+    if let Some(folder) = app.symbols.folder.clone() {
+        symbols::late::search(&app.symbols, (*folder).clone()).await;
+    }
+    let read = whole(&app, &id).await?;
+    let named = Named::of(read.crash.origin.id, &read.report, &app.signing);
+    symbols::late::record(&app.farm, vec![named]).await?;
+    // As lists show it from now on.
+    Ok(Json(WholeCrash { crash: find(&app, &id)?, ..read }))
+}
+
 /// The report as text for people.
 #[utoipa::path(get, path = "/api/v1/crashes/{id}/text", tag = "crashes", params(("id" = String, Path)),
     responses((status = 200, content_type = "text/plain"), (status = 404, body = Problem)))]
 pub async fn text(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
     let whole = whole(&app, &id).await?;
     let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((kind, holdfast_crash::render_text(&whole.report)).into_response())
+    Ok((kind, holdfast_crash::render_text(&whole.report) + &wanted(&whole.crash)).into_response())
+}
+
+/// The part of the text about symbols that nobody has uploaded; empty when none miss.
+fn wanted(crash: &CrashView) -> String {
+    let missing = crash.missing_symbols.as_deref().unwrap_or_default();
+    if missing.is_empty() {
+        return String::new();
+    }
+    let mut words = format!("\nsymbols are missing; {}\n", crate::symbols::HOW_TO_UPLOAD);
+    for image in missing {
+        words.push_str(&format!("       {:<28} {}\n", image.image, image.uuid));
+    }
+    words
 }
 
 /// A crash with its report, read anew.
 pub(crate) async fn whole(app: &App, id: &str) -> Result<WholeCrash, Refusal> {
     let crash = find(app, id)?;
-    let read = crate::crashes::read(&app.blobs, crash.origin.id).await?;
-    let read =
+    let read = crate::crashes::read(&app.blobs, &app.symbols, crash.origin.id).await?;
+    let mut read =
         read.ok_or_else(|| Refusal::trouble(format!("the bytes of crash {id} are gone from the disk")))?;
-    Ok(WholeCrash { crash, report: read.report })
+    app.symbols.link(&mut read.report, &app.farm.snapshot());
+    let missing = crate::crashes::missing(&read.report);
+    Ok(WholeCrash { crash: CrashView { missing_symbols: Some(missing), ..crash }, report: read.report })
 }
 
 fn find(app: &App, text: &str) -> Result<CrashView, Refusal> {

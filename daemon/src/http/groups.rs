@@ -15,6 +15,7 @@ use super::lists::Paging;
 use super::problem::{Body, Path, Query, Refusal};
 use super::state::App;
 use super::who::Asking;
+use crate::blobs::Presence;
 use crate::farm::Ask;
 use crate::groups::{GroupRefused, suggestions, view};
 use crate::snapshot::Snapshot;
@@ -165,11 +166,13 @@ pub async fn import(
     if let Some(known) = app.farm.snapshot().crashes.get(&id) {
         return Ok((StatusCode::OK, Json((**known).clone())));
     }
-    let read = crate::crashes::read(&app.blobs, id).await?;
+    let read = crate::crashes::read(&app.blobs, &app.symbols, id).await?;
     let read = read.ok_or_else(|| Refusal::trouble("the bytes that were just kept are gone".to_owned()))?;
     if read.report.container == holdfast_crash::Container::Unreadable {
-        // What is no report is not worth its room. A leftover does no harm.
-        let _removed = app.blobs.remove(&kept.hash);
+        // What is no report is not worth its room, unless it is here for another reason. A leftover does no harm.
+        if kept.presence == Presence::New {
+            let _removed = app.blobs.remove(&kept.hash);
+        }
         let what = read.report.malformed.first().map_or("is no crash report", |fault| fault.what.as_str());
         return Err(Refusal::mistake("body", format!("nothing can be read of this file: {what}")));
     }

@@ -114,6 +114,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(crashes::describe))
         .routes(routes!(crashes::raw))
         .routes(routes!(crashes::text))
+        .routes(routes!(crashes::symbolicate))
         .routes(routes!(changes::stream))
         .routes(routes!(pools::list))
         .routes(routes!(pools::choose, pools::go_back))

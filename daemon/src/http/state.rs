@@ -16,6 +16,7 @@ use crate::config::{Catalogue, Limits, Timeouts};
 use crate::farm::Farm;
 use crate::reasons::Reasons;
 use crate::reload::Reloader;
+use crate::symbols::Symbols;
 
 /// What handlers are given: cloned several times for each request, so it is one pointer.
 #[derive(Debug, Clone)]
@@ -30,6 +31,8 @@ pub struct Shared {
     pub blobs: Blobs,
     /// How crashes are signed.
     pub signing: holdfast_crash::Rules,
+    /// Symbols of builds.
+    pub symbols: Symbols,
     /// The one clock.
     pub clock: Arc<Clock>,
     /// Reads the configuration again.

@@ -38,6 +38,11 @@ impl Contents {
         self.objects().map(|(_, about)| about.uuid.clone()).collect()
     }
 
+    /// Where each of them lies, after the name of what was looked into, and its UUID.
+    pub fn places(&self) -> impl Iterator<Item = (String, &str)> {
+        self.objects().map(|(place, about)| (place.words(), about.uuid.as_str()))
+    }
+
     /// Files in it that cannot be used.
     pub fn troubles(&self) -> &[Trouble] {
         &self.0.troubles

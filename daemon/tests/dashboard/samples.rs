@@ -310,6 +310,7 @@ pub(crate) fn crash(number: u8) -> CrashView {
         signature: None,
         group: None,
         placed_by_hand: false,
+        missing_symbols: Some(vec![]),
     }
 }
 

@@ -30,13 +30,14 @@ use holdfast_wire::sync::{
 use holdfast_wire::time::Time;
 use holdfastd::blobs::Blobs;
 use holdfastd::clock::Clock;
-use holdfastd::config::{FarmConfig, Limits, Timeouts};
+use holdfastd::config::{FarmConfig, Limits, SymbolsConfig, Timeouts};
 use holdfastd::farm::{FarmError, Loop};
 use holdfastd::http::router::router;
 use holdfastd::http::state::{App, Shared};
 use holdfastd::reasons::Reasons;
 use holdfastd::records;
 use holdfastd::reload::Reloader;
+use holdfastd::symbols::Symbols;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -125,6 +126,16 @@ fn cases() -> Vec<Case> {
 impl Daemon {
     /// A daemon over a store, with its blobs in the folder.
     pub(crate) async fn over<S: Store>(store: S, folder: &Path, start: &str) -> Self {
+        Self::with_symbols(store, folder, start, SymbolsConfig::default()).await
+    }
+
+    /// The same, with other settings of symbols.
+    pub(crate) async fn with_symbols<S: Store>(
+        store: S,
+        folder: &Path,
+        start: &str,
+        symbols: SymbolsConfig,
+    ) -> Self {
         let clock = Arc::new(Clock::default());
         let (farm_loop, farm) = Loop::restore(store, config(), clock.clone()).await.unwrap();
         let reloader = Arc::new(Reloader::without_files(farm.clone()));
@@ -132,6 +143,7 @@ impl Daemon {
             farm,
             blobs: Blobs::open(&folder.join("blobs")).unwrap(),
             signing: holdfast_crash::Rules::default(),
+            symbols: Symbols::open(&folder.join("symbols"), symbols).unwrap(),
             clock,
             reloader,
             limits: Limits { blob_bytes_max: 1 << 20, ..Limits::default() },

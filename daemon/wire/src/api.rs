@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
-use crate::crash::CrashSource;
+use crate::crash::{CrashSource, MissingDsym};
 use crate::group::CrashSignature;
 use crate::id::{
     AttemptId, BuildHash, CaseName, CompareName, CrashId, GroupId, JobId, LeaseNumber, Owner, PoolName,
@@ -258,6 +258,9 @@ pub struct CrashView {
     /// Whether an operator put it there, so that no signature moves it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub placed_by_hand: bool,
+    /// Symbols that nobody has uploaded; none of a crash that was taken in before symbols were looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missing_symbols: Option<Vec<MissingDsym>>,
 }
 
 /// What changed, for readers of `/api/v1/changes` (server-sent events).

@@ -97,6 +97,16 @@ pub enum Fullness {
 /// Kinds and processes that a phone tells of at most, the fullest first.
 pub const CRASH_LIMITS_MAX: usize = 32;
 
+/// An image of the app whose frames have no names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MissingDsym {
+    /// File name of the image.
+    pub image: String,
+    /// UUID of the dSYM that would name them, lower case with dashes.
+    pub uuid: String,
+}
+
 /// Where a crash file came from. The bytes are a blob of the same hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -31,6 +31,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "holdfast-calendar",
             "holdfast-crash",
             "holdfast-notify",
+            "holdfast-symbols",
             "holdfast-store",
         ],
     ),

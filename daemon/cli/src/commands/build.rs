@@ -15,6 +15,7 @@ use super::{Context, more, paging};
 use crate::args::BuildCommand;
 use crate::exit::{Exit, Failure};
 use crate::output::{ago, bytes, fields, now, table};
+use crate::zipped::zip_folder;
 
 /// Read from disk at once while uploading: large enough for a local network, small beside a build.
 const CHUNK_BYTES: usize = 256 * 1024;
@@ -32,10 +33,12 @@ pub(super) async fn run(context: &Context, command: BuildCommand) -> Result<Exit
             let mut build: Build =
                 send_file(context, Method::POST, "/api/v1/builds", &query, &archive).await?;
             if let Some(symbols) = symbols {
-                let path = format!("/api/v1/builds/{}/symbols", build.identity.hash);
-                build = send_file(context, Method::PUT, &path, &[], &symbols).await?;
+                build = send_symbols(context, &build.identity.hash.to_string(), &symbols).await?;
             }
             context.show(&build, describe)
+        }
+        BuildCommand::Symbols { hash, path } => {
+            context.show(&send_symbols(context, &hash, &path).await?, describe)
         }
         BuildCommand::List(page) => {
             let page: Page<Build> = context.client.page("/api/v1/builds", &paging(&page)).await?;
@@ -86,6 +89,24 @@ fn describe(build: &Build) -> String {
         ("symbols", build.symbols.map_or_else(|| "none yet".to_owned(), |hash| hash.short())),
         ("uploaded", build.uploaded_at.to_string()),
     ])
+}
+
+/// Sends a zip of dSYMs, or what is in a folder as one.
+async fn send_symbols(context: &Context, build: &str, symbols: &Path) -> Result<Build, Failure> {
+    let path = format!("/api/v1/builds/{build}/symbols");
+    if !symbols.is_dir() {
+        return send_file(context, Method::PUT, &path, &[], symbols).await;
+    }
+    let folder = symbols.to_owned();
+    let zipped = tokio::task::spawn_blocking(move || zip_folder(&folder));
+    let zipped = zipped.await.map_err(std::io::Error::other).and_then(|result| result);
+    // It is removed when it goes out of scope.
+    let zipped = zipped.map_err(|cause| Failure::File {
+        operation: "zip",
+        path: symbols.display().to_string(),
+        cause,
+    })?;
+    send_file(context, Method::PUT, &path, &[], zipped.path()).await
 }
 
 /// Streams a file into a request body, with progress on a terminal.

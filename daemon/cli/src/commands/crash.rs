@@ -1,4 +1,4 @@
-//! `holdfast crash …`: list, show, raw. Files of this machine are read in [`super::crash_read`].
+//! `holdfast crash …`: list, show, raw, symbolicate. Files of this machine are read in [`super::crash_read`].
 
 use holdfast_wire::api::{CrashView, Page};
 
@@ -22,6 +22,16 @@ pub(super) async fn run(context: &Context, command: CrashCommand) -> Result<Exit
             }
             Format::Text => write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/text")).await?),
         },
+        CrashCommand::Symbolicate { id } => {
+            let path = format!("/api/v1/crashes/{id}/symbolicate");
+            let report: serde_json::Value = context.client.post(&path, &serde_json::json!({}), &[]).await?;
+            match context.format {
+                Format::Json => context.show(&report, |_| String::new()),
+                Format::Text => {
+                    write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/text")).await?)
+                }
+            }
+        }
         CrashCommand::Raw { id } => {
             write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/raw")).await?)
         }

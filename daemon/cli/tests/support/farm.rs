@@ -325,6 +325,7 @@ impl Farm {
             signature: None,
             group: None,
             placed_by_hand: false,
+            missing_symbols: None,
         }
     }
 }

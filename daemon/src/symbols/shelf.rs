@@ -1,0 +1,57 @@
+//! The daemon's symbols: one folder of tables beside the store, a folder of others that is searched, links to sources.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use holdfast_crash::Report;
+use holdfast_symbols::Library;
+use tokio::sync::Mutex;
+
+use super::links::SourceLinks;
+use crate::config::SymbolsConfig;
+use crate::snapshot::Snapshot;
+
+/// What every reader of a crash is given. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Symbols {
+    /// The tables.
+    pub library: Arc<Library>,
+    /// Searched for dSYMs now and then.
+    pub folder: Option<Arc<PathBuf>>,
+    links: Option<Arc<SourceLinks>>,
+    /// Crashes that wait are named by one at a time.
+    pub(super) naming: Arc<Mutex<()>>,
+}
+
+impl Symbols {
+    /// Opens the tables in a folder, which is made when it is not there.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn open(tables: &Path, config: SymbolsConfig) -> std::io::Result<Self> {
+        Ok(Self {
+            library: Arc::new(Library::open(tables.to_owned())?),
+            folder: config.folder.map(Arc::new),
+            links: config.links.map(Arc::new),
+            naming: Arc::default(),
+        })
+    }
+
+    /// Puts links to the repository into the frames of a report, when it is of a build whose commit is known.
+    pub fn link(&self, report: &mut Report, snapshot: &Snapshot) {
+        let Some(links) = &self.links else { return };
+        let mut builds = snapshot.builds.values();
+        let of_report = |uuid: &str| {
+            report.slice_uuid.as_deref().is_some_and(|slice| slice.eq_ignore_ascii_case(uuid))
+                || report.images.iter().any(|image| image.uuid.as_deref() == Some(uuid))
+        };
+        let build = builds.find(|build| build.identity.uuids.iter().any(|uuid| of_report(uuid)));
+        let Some(commit) = build.and_then(|build| build.origin.commit.clone()) else { return };
+        let threads = report.threads.iter_mut().flat_map(|thread| &mut thread.frames);
+        for frame in threads.chain(&mut report.last_exception_backtrace).filter(|frame| frame.in_app) {
+            if let (Some(file), Some(line)) = (&frame.file, frame.line) {
+                frame.source_url = links.link(&commit, file, line).map(String::into_boxed_str);
+            }
+        }
+    }
+}
