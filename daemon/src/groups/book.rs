@@ -281,7 +281,13 @@ impl Groups {
         for (_, home, signature) in claims {
             if !self.of_signature.contains_key(&signature) {
                 self.of_signature.insert(signature.clone(), home.clone());
-                self.change(&home, |group| group.record.signatures.push(signature));
+                let words =
+                    signed.values().flatten().find(|it| it.id == signature).map(|it| it.words.clone());
+                self.change(&home, |group| {
+                    group.record.signatures.push(signature);
+                    // A function tells more than the offset that stood there while its symbols were missing.
+                    group.record.signature = words.unwrap_or_else(|| group.record.signature.clone());
+                });
                 done.groups.insert(home);
             }
         }

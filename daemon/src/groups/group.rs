@@ -17,7 +17,7 @@ const DAY_MS: i64 = 86_400_000;
 pub struct GroupRecord {
     /// Its name for programs.
     pub id: GroupId,
-    /// What its crashes have in common, as first seen.
+    /// What its crashes have in common, in the words of the signature that most of them had last.
     pub signature: String,
     /// Signatures whose crashes come here, of earlier versions too.
     pub signatures: Vec<GroupId>,

@@ -18,8 +18,9 @@ use crate::crashes::{self, missing, top_frame};
 use crate::farm::{Ask, Farm, Stopping};
 use crate::groups::sign;
 
-/// Crashes that are named before they are recorded: a turn of the loop stays short.
-const NAMED_AT_ONCE: usize = 100;
+/// Crashes that are named before they are recorded: a group whose crashes are named together stays one, and a turn of the
+/// loop stays below a second.
+const NAMED_AT_ONCE: usize = 5_000;
 /// Between two looks into the searched folder, and for crashes that symbols came for while they were taken in.
 const EVERY: Duration = Duration::from_secs(60);
 
