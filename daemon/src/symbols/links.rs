@@ -81,10 +81,10 @@ mod tests {
     #[test]
     fn a_line_is_turned_into_a_link() {
         let table = [
-            (&["/work/chat"][..], "/work/chat/Sources/Feed.c", Some("Sources/Feed.c#L7")),
-            (&["/work/chat/", "/old"], "/old/Feed.c", Some("Feed.c#L7")),
-            (&["/work/chat"], "/work/chatter/Feed.c", None),
-            (&["/work/chat"], "/work/chat/../../etc/passwd", None),
+            (&["/ci/chat"][..], "/ci/chat/Sources/Feed.c", Some("Sources/Feed.c#L7")),
+            (&["/ci/chat/", "/old"], "/old/Feed.c", Some("Feed.c#L7")),
+            (&["/ci/chat"], "/ci/chatter/Feed.c", None),
+            (&["/ci/chat"], "/ci/chat/../../etc/passwd", None),
             (&[], "/Sources/Feed.c", Some("Sources/Feed.c#L7")),
             (&[], "A b/Chat+Room.m", Some("A%20b/Chat+Room.m#L7")),
             (&[], "x\"><script>.c", Some("x%22%3E%3Cscript%3E.c#L7")),
