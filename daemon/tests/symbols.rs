@@ -10,9 +10,10 @@ use axum::http::{Method, StatusCode};
 use holdfast_store::MemoryStore;
 use holdfast_wire::api::CrashView;
 use holdfastd::config::SymbolsConfig;
-use holdfastd::symbols::{SourceLinks, name_waiting};
+use holdfastd::symbols::{SourceLinks, follow, name_waiting};
 use serde_json::{Value, json};
 use support::{Agent, Daemon, News, PATIENCE, sample};
+use tokio_util::sync::CancellationToken;
 
 /// UUID of the build, as `llvm-dwarfdump --uuid` tells it.
 const MOORING_141: &str = "4c4c4408-5555-3144-a1ff-140fc6c6ab6f";
@@ -116,6 +117,22 @@ async fn symbols_that_come_late_name_what_waited_and_what_is_no_symbols_is_refus
     let daemon = Daemon::on_disk(folder.path(), "d2").await;
     assert_eq!(listed(&daemon).await["top_frame"], NAMED, "the list was recorded");
     assert!(daemon.app.symbols.library.knows(MOORING_141), "the table was kept");
+
+    daemon.kill().await;
+    std::fs::remove_dir_all(folder.path().join("symbols")).unwrap();
+    let daemon = Daemon::on_disk(folder.path(), "d3").await;
+    let (app, stopping) = (&daemon.app, CancellationToken::new());
+    let (farm, blobs, symbols) = (app.farm.clone(), app.blobs.clone(), app.symbols.clone());
+    assert!(!symbols.library.knows(MOORING_141));
+    let following = tokio::spawn(follow(farm, blobs, symbols, app.signing.clone(), stopping.clone()));
+    let made = async {
+        while !app.symbols.library.knows(MOORING_141) {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, made).await.unwrap();
+    stopping.cancel();
+    tokio::time::timeout(PATIENCE, following).await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -328,3 +328,45 @@ fn an_upload_sends_the_file_its_hash_and_its_origin() {
     assert_eq!(asked[0].what, format!("POST /api/v1/builds?hash={hash}&branch=feature%2Fchat+%26+co"));
     assert_eq!(asked[0].body.as_ref(), b"archive");
 }
+
+#[test]
+fn symbols_are_sent_as_they_are_or_as_a_zip_of_their_folder() {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    standin.tell("PUT /api/v1/builds/abab/symbols", 200, &farm.build());
+    let folder = tempfile::tempdir().unwrap();
+    let dwarf = folder.path().join("App.dSYM/Contents/Resources/DWARF");
+    std::fs::create_dir_all(&dwarf).unwrap();
+    std::fs::write(dwarf.join("App"), "lines").unwrap();
+    std::fs::write(folder.path().join("App.zip"), "a zip").unwrap();
+    let sent = |name: &str| {
+        let path = folder.path().join(name);
+        let ran = standin.run(&["build", "symbols", "abab", path.to_str().unwrap()]);
+        assert_eq!(ran.code, 0, "{}", ran.stderr);
+        let asked = standin.asked().pop().unwrap();
+        assert_eq!(asked.what, "PUT /api/v1/builds/abab/symbols");
+        asked.body
+    };
+    assert_eq!(sent("App.zip"), "a zip");
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(sent("App.dSYM"))).unwrap();
+    let mut lines = String::new();
+    let mut entry = zip.by_name("App.dSYM/Contents/Resources/DWARF/App").unwrap();
+    std::io::Read::read_to_string(&mut entry, &mut lines).unwrap();
+    assert_eq!(lines, "lines");
+    let ran = standin.run(&["build", "symbols", "abab", "/nowhere/App.dSYM"]);
+    assert_eq!(ran.code, 3, "{}", ran.stderr);
+}
+
+#[test]
+fn a_crash_is_symbolicated_when_asked_and_then_shown() {
+    let (standin, farm) = (StandIn::start(), Farm::new());
+    farm.fill(&standin);
+    standin.tell("POST /api/v1/crashes/cdcd/symbolicate", 200, &serde_json::json!({ "crash": farm.crash() }));
+    standin.tell_bytes("GET /api/v1/crashes/cdcd/text", 200, b"Feed_decodeCell (Feed.c:23)\n");
+    let ran = standin.run(&["crash", "symbolicate", "cdcd"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (0, "Feed_decodeCell (Feed.c:23)\n"));
+    let asked: Vec<String> = standin.asked().into_iter().map(|asked| asked.what).collect();
+    assert_eq!(asked, ["POST /api/v1/crashes/cdcd/symbolicate", "GET /api/v1/crashes/cdcd/text"]);
+    let ran = standin.run(&["crash", "symbolicate", "cdcd", "--json"]);
+    assert!(ran.stdout.contains("\"crash\""), "{}", ran.stdout);
+}

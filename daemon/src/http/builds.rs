@@ -39,6 +39,9 @@ pub struct Upload {
     author: Option<String>,
 }
 
+/// How long symbols wait for others to be looked into: a large app's take a minute.
+const CHECKS_WAIT_MAX: Duration = Duration::from_secs(600);
+
 /// Longest commit, branch or author, in bytes: they go into every job's table.
 const ORIGIN_BYTES_MAX: usize = 256;
 
@@ -98,7 +101,14 @@ pub async fn symbols(
     let stream = patient(body, app.timeouts.upload_idle);
     let kept = app.blobs.keep_stream(stream, app.limits.symbols_bytes_max, None).await?;
     let (blobs, identity, library) = (app.blobs.clone(), build.identity.clone(), app.symbols.library.clone());
+    let turn = tokio::time::timeout(CHECKS_WAIT_MAX, app.symbols.checking.clone().lock_owned());
+    let checking = turn.await.map_err(|_| {
+        let detail =
+            "other symbols are still being looked into; send these again in a few minutes".to_owned();
+        Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too-slow", "It took too long", detail)
+    })?;
     off_the_runtime(move || {
+        let _one = checking;
         let zip = blobs.path(&kept.hash);
         let checked = check_symbols(&zip, kept.size_bytes, &identity).and_then(|contents| {
             let troubles = library.add(&contents);

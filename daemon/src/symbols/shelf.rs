@@ -21,6 +21,8 @@ pub struct Symbols {
     links: Option<Arc<SourceLinks>>,
     /// Crashes that wait are named by one at a time.
     pub(super) naming: Arc<Mutex<()>>,
+    /// Uploads are looked into one at a time: the dSYM of a large app takes a gigabyte of memory.
+    pub checking: Arc<Mutex<()>>,
 }
 
 impl Symbols {
@@ -34,6 +36,7 @@ impl Symbols {
             folder: config.folder.map(Arc::new),
             links: config.links.map(Arc::new),
             naming: Arc::default(),
+            checking: Arc::default(),
         })
     }
 
