@@ -585,6 +585,7 @@ impl<P: Phone> PhoneTask<P> {
 
     /// Facts with what the rack itself knows: labels, slot, speed.
     fn own_facts(&self, mut facts: PhoneFacts) -> PhoneFacts {
+        facts.crash_files_waiting.clone_from(self.shelves.waiting());
         facts.crash_limits = self.shelves.told();
         facts.labels = self.shared.config.labels.get(&facts.udid).cloned().unwrap_or_default();
         if let Some(plug) = &self.plug {

@@ -38,7 +38,7 @@ struct Farm {
 impl Farm {
     async fn of(phones: usize) -> Self {
         let rack = Rack::start(RackConfig::of(phones, "16.7.2".parse().unwrap())).await.unwrap();
-        Self { rack, data: tempfile::tempdir().unwrap(), daemon: Daemon::start().await }
+        Self { rack, data: folder(), daemon: Daemon::start().await }
     }
 
     fn agent(&self) -> Agent {
@@ -107,6 +107,12 @@ impl Farm {
     fn spooled(&self) -> usize {
         std::fs::read_dir(self.data.path().join("spool")).map_or(0, Iterator::count)
     }
+}
+
+/// In memory where there is such a place: thousands of files that are each made safe would test the disk alone.
+fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
 }
 
 /// Reports on the phone, by path.

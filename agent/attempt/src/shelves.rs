@@ -146,6 +146,8 @@ pub struct Shelves {
     shelves: BTreeMap<(String, String), Shelf>,
     /// The files of the last listing by path, with size and time stamp.
     files: BTreeMap<String, (u64, u64)>,
+    /// How many of them are of each process.
+    waiting: BTreeMap<String, u32>,
     /// What a plain name means on this phone.
     plain_type: PlainType,
 }
@@ -237,6 +239,10 @@ impl Shelves {
             self.shelves.insert(key.clone(), Shelf { listed, ..Shelf::default() });
             self.forget_the_emptiest(&key);
         }
+        self.waiting.clear();
+        for (_, process) in files.iter().filter_map(CrashFile::kind_and_process) {
+            *self.waiting.entry(process.to_owned()).or_default() += 1;
+        }
         self.files =
             files.iter().map(|file| (file.path.clone(), (file.size_bytes, file.modified_ns))).collect();
     }
@@ -269,6 +275,11 @@ impl Shelves {
         });
         told.truncate(CRASH_LIMITS_MAX);
         told
+    }
+
+    /// How many files waited at the last listing, in whatever folder, by process.
+    pub fn waiting(&self) -> &BTreeMap<String, u32> {
+        &self.waiting
     }
 
     /// Whether any kind is so full that files are to be collected at once.
@@ -404,6 +415,12 @@ mod tests {
             here.extend((0..9).map(|second| file(&format!("Other-2026-11-21-0333{second:02}.ips"), 1)));
             shelves.listed(now(), &here);
             assert_eq!(words(&shelves), expected, "{count}");
+            let waiting: Vec<(&str, u64)> = shelves
+                .waiting()
+                .iter()
+                .map(|(process, files)| (process.as_str(), (*files).into()))
+                .collect();
+            assert_eq!(waiting, [("App", count + 9), ("Other", 9), ("panic-full", 9)]);
             assert_eq!(shelves.is_urgent(), count >= 20);
         }
         let mut old = Shelves::new(CrashLimits::default(), []);

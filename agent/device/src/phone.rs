@@ -73,7 +73,8 @@ pub trait Phone: Send + Sync + 'static {
     /// Gone, silent, bus. A phone that refuses is an answer, not an error.
     fn pairing(&self, ask: AskForTrust) -> impl Future<Output = Result<Pairing, Fault>> + Send;
 
-    /// Everything it tells of itself. `labels` is left empty: those are the rack's own. A phone that does not trust
+    /// Everything it tells of itself. `labels`, `crash_files_waiting` and `crash_limits` are left empty: the rack knows
+    /// those itself. A phone that does not trust
     /// the rack tells its name, model and OS, and `pairing` says why it tells no more; one locked by a passcode
     /// leaves out what it keeps locked.
     ///

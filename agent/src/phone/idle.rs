@@ -131,7 +131,9 @@ impl<P: Phone> PhoneTask<P> {
         }
         // What is no longer listed was deleted by somebody else, or moved under another name.
         if let Some(listed) = swept.listed {
-            self.crash_files_listed(&listed);
+            let mut left = listed.clone();
+            left.retain(|file| !swept.deleted.contains(file));
+            self.crash_files_listed(&left);
             self.memory.confirmed.retain(|known| listed.contains(&known.file));
         }
         if before != (self.memory.dirty.clone(), self.memory.confirmed.len()) {

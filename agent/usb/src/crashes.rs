@@ -1,6 +1,5 @@
 //! The crash folder of a phone: listing, copying, deleting. What a report says is the daemon's to read.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
@@ -144,13 +143,4 @@ async fn pull_to(afc: &mut Afc, file: &CrashFile, part: &Path, silence: Duration
 
 fn disk(action: &str, path: &Path, source: io::Error) -> UsbError {
     UsbError::Disk { action: format!("{action} {}", path.display()), source }
-}
-
-/// How many files wait, by the process that their names tell.
-pub(crate) fn waiting(files: &[CrashFile]) -> BTreeMap<String, u32> {
-    let mut waiting = BTreeMap::new();
-    for (_, process) in files.iter().filter_map(CrashFile::kind_and_process) {
-        *waiting.entry(process.to_owned()).or_insert(0) += 1;
-    }
-    waiting
 }

@@ -1,4 +1,5 @@
-//! Everything a phone tells of itself, put together from lockdown, diagnostics, the list of apps and the crash folder.
+//! Everything a phone tells of itself, put together from lockdown, diagnostics and the list of apps. Its crash folder is
+//! in [`crashes`](crate::crashes).
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,12 +11,11 @@ use idevice::Idevice;
 use idevice::diagnostics_relay::DiagnosticsRelayClient;
 use plist::{Dictionary, Value};
 
-use crate::afc::Afc;
 use crate::error::UsbError;
 use crate::guard::heard;
 use crate::lockdown::{Lockdown, Target};
 use crate::talk::Talk;
-use crate::{apps, battery, crashes, models};
+use crate::{apps, battery, models};
 
 /// The service that shows the registry and restarts the phone.
 pub(crate) const DIAGNOSTICS: &str = "com.apple.mobile.diagnostics_relay";
@@ -44,7 +44,6 @@ pub(crate) async fn read(
     facts.developer_mode = heard(question, developer_mode(lockdown)).await?;
     facts.battery = unless_locked(heard(question, read_battery(lockdown)).await)?;
     facts.apps = unless_locked(heard(question, read_apps(lockdown)).await)?;
-    facts.crash_files_waiting = unless_locked(heard(question, crash_files_waiting(lockdown)).await)?;
     Ok(facts)
 }
 
@@ -136,11 +135,6 @@ async fn read_battery(lockdown: &Lockdown) -> Result<Option<Battery>, UsbError> 
 
 async fn read_apps(lockdown: &Lockdown) -> Result<Vec<InstalledApp>, UsbError> {
     apps::browse(&mut Talk::new(lockdown.service(apps::SERVICE).await?)).await
-}
-
-async fn crash_files_waiting(lockdown: &Lockdown) -> Result<BTreeMap<String, u32>, UsbError> {
-    let mut afc = Afc::new(lockdown.service(crashes::FOLDER).await?);
-    Ok(crashes::waiting(&crashes::list(&mut afc).await?))
 }
 
 fn unless_locked<T: Default>(outcome: Result<T, UsbError>) -> Result<T, UsbError> {

@@ -199,7 +199,8 @@ async fn crash_files_are_listed_copied_and_deleted() {
     assert!(new[1].path == "Retired/Mooring-2026-11-20-010203.ips", "{new:?}");
     assert_eq!(new[1].size_bytes, 12);
     assert!(new.iter().all(|file| file.modified_ns > 0));
-    assert_eq!(phone.facts().await.unwrap().crash_files_waiting.get("Mooring"), Some(&2));
+    let of_app = files.iter().filter(|file| file.kind_and_process() == Some(("309", "Mooring")));
+    assert_eq!(of_app.count(), 2);
 
     let folder = tempfile::tempdir().unwrap();
     for file in &new {
@@ -215,10 +216,50 @@ async fn crash_files_are_listed_copied_and_deleted() {
     assert!(matches!(fault.kind, FaultKind::Protocol { .. }), "{fault:?}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "a bad copy is not left behind");
 
+    // Another file of its name came after it was listed: nobody has that one.
+    let path = simulated.disk.crashes().join(&new[0].path);
+    std::fs::write(&path, "another").unwrap();
+    phone.delete_crash(new[0]).await.unwrap();
+    assert!(path.exists(), "a file that was never copied was deleted");
+
     phone.delete_crash(new[1]).await.unwrap();
     phone.delete_crash(new[1]).await.unwrap();
     assert_eq!(phone.pull_crash(new[1], &target).await.unwrap_err().kind, FaultKind::FileMissing);
     assert_eq!(phone.crash_files().await.unwrap().len(), files.len() - 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_tells_of_crash_files_and_of_limits_and_of_nothing_else() {
+    let mut farm = Farm::of(1).await;
+    let (phone, simulated) = installed(&mut farm).await;
+    simulated.reports.set_limit("309", 1);
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let phone = std::sync::Arc::new(phone);
+    let ears = std::sync::Arc::clone(&phone);
+    let listening = tokio::spawn(async move {
+        let heard = move |message: &str| tell.send(message.to_owned()).unwrap();
+        ears.crash_log(&heard).await
+    });
+    let app = simulated.apps.get(rack::APP).unwrap();
+    // Whoever begins to listen hears only what is said from then on.
+    let first = loop {
+        let wait = tokio::time::timeout(Duration::from_millis(100), told.recv());
+        holdfast_simphone::reports::storm(&simulated, &app, 2);
+        if let Ok(message) = wait.await {
+            break message.unwrap();
+        }
+        for file in phone.crash_files().await.unwrap() {
+            phone.delete_crash(&file).await.unwrap();
+        }
+    };
+    let saved = "Saved type '309(309_Mooring)' report (1 of max 1) at /var/mobile/Library/Logs/CrashReporter/Mooring-";
+    let refused = "Report of type '309(309_Mooring)' not saved because the limit of 1 logs has been reached";
+    assert!(first.starts_with(saved) || first == refused, "{first}");
+    let second = if first == refused { first } else { told.recv().await.unwrap() };
+    assert_eq!(second, refused);
+    assert!(farm.rack.rack.detach(0));
+    let ended = tokio::time::timeout(rack::PATIENCE, listening).await.unwrap().unwrap();
+    assert!(ended.is_ok() || ended.is_err_and(|fault| fault.kind == FaultKind::Gone));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
