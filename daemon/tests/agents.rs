@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use axum::http::{Method, StatusCode};
 use holdfast_store::{MemoryStore, StoreError};
+use holdfast_wire::crash::{CRASH_LIMITS_MAX, CrashLimit};
 use holdfast_wire::outcome::AttemptEnd;
 use holdfast_wire::sync::{AttemptProgress, Order, OutboxItem, SyncReply};
 use holdfastd::farm::FarmError;
@@ -215,12 +216,29 @@ async fn a_phone_with_endless_lists_and_names_is_shown_and_survives_a_restart() 
             serde_json::from_value(app).unwrap()
         })
         .collect();
+    let near = json!({ "bug_type": "309", "process": "Mooring", "waiting": 20, "limit": 25, "fullness": "urgent",
+        "swallowed": 3, "refused": 1, "last_lost_at": "2026-11-21T03:30:00.000Z" });
+    let endless = |number: usize| {
+        let mut limit: CrashLimit = serde_json::from_value(near.clone()).unwrap();
+        if number > 0 {
+            limit.process = "é".repeat(10_000);
+        }
+        limit
+    };
+    report.facts.crash_limits = (0..500).map(endless).collect();
     agent.say(&daemon, News { phones: vec![report], ..News::default() }).await;
     let shown = daemon.get(&format!("/api/v1/phones/{PHONE}")).await.json();
     assert_eq!(shown["facts"]["apps"].as_array().unwrap().len(), 2_000);
+    assert_eq!(shown["facts"]["crash_limits"].as_array().unwrap().len(), CRASH_LIMITS_MAX);
     daemon.kill().await;
     let daemon = Daemon::on_disk(folder.path(), "d2").await;
-    assert_eq!(daemon.get(&format!("/api/v1/phones/{PHONE}")).await.status, StatusCode::OK);
+    let shown = daemon.get(&format!("/api/v1/phones/{PHONE}")).await;
+    assert_eq!(shown.status, StatusCode::OK);
+    assert_eq!(
+        shown.json()["facts"]["crash_limits"][0],
+        near,
+        "what a phone lost is known while its rack is away"
+    );
     daemon.kill().await;
 }
 

@@ -11,7 +11,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use holdfast_scheduler::Event;
 use holdfast_wire::api::{CrashView, Problem};
-use holdfast_wire::crash::CrashOrigin;
+use holdfast_wire::crash::{CRASH_LIMITS_MAX, CrashOrigin};
 use holdfast_wire::id::{BlobHash, EntryId, RackId, StartId};
 use holdfast_wire::outcome::{AttemptEnd, AttemptReport};
 use holdfast_wire::phone::PhoneReport;
@@ -242,6 +242,10 @@ fn bounded(mut report: PhoneReport) -> PhoneReport {
         *text = cut(std::mem::take(text));
     }
     facts.labels.truncate(LABELS_MAX);
+    facts.crash_limits.truncate(CRASH_LIMITS_MAX);
+    for text in facts.crash_limits.iter_mut().flat_map(|one| [&mut one.bug_type, &mut one.process]) {
+        *text = cut(std::mem::take(text));
+    }
     report
 }
 
