@@ -164,8 +164,11 @@ impl Library {
             Known::Found(object) => self.make(&object.0, &object.1).ok()?,
             Known::Unusable => return None,
         }
-        let Some(table) = read_kept(&self.folder.join(file_name(uuid)), uuid) else {
-            // A damaged table is made again when its dSYM comes by again, at the next start or upload.
+        let path = self.folder.join(file_name(uuid));
+        let Some(table) = read_kept(&path, uuid) else {
+            // A damaged table is made again when its dSYM comes by again, at the next start or upload. Until then nothing
+            // may look like one.
+            let _removed = std::fs::remove_file(path);
             locked(&self.known).remove(uuid);
             locked(&self.seen).clear();
             return None;

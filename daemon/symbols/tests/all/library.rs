@@ -57,6 +57,7 @@ fn a_damaged_table_is_made_again() {
     fs::write(&table, "no table").unwrap();
     assert_eq!(named(&library), ["?"]);
     assert!(!library.knows(MOORING_141), "so that it is asked for again");
+    assert!(!Library::open(folder.path().to_owned()).unwrap().knows(MOORING_141), "after a restart too");
     library.add(&Contents::of(&build("mooring-141.dSYM.zip")).unwrap());
     assert_eq!(named(&library), NAMED);
 }
