@@ -40,22 +40,18 @@ impl Told {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// This is told.
-    Send {
-        /// To whom, what, and under which key.
-        letter: Box<Letter>,
-        /// Why, in words.
-        why: String,
-    },
+    Send(Box<Letter>),
     /// This is not.
     Held {
-        /// Whom it would have gone to, when it came so far.
-        receiver: Option<ReceiverName>,
-        /// The key under which that is put on record.
-        key: DedupeKey,
+        /// What would have been told: it goes on record under its key, to [`NOBODY`] when it came to no receiver.
+        letter: Box<Letter>,
         /// Why, in words.
         reason: String,
     },
 }
+
+/// The receiver of what was held back before it came to one.
+pub const NOBODY: &str = "-";
 
 /// Who is told of an event.
 #[must_use]
@@ -79,7 +75,7 @@ pub fn decide(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
             (Some(_), None) | (None, _) => decisions.push(ticket(rules, event, told)),
         }
     }
-    let alone = |decision: &Decision| matches!(decision, Decision::Send { .. });
+    let alone = |decision: &Decision| matches!(decision, Decision::Send(_));
     if !event.is_urgent() || event.change == Change::Fixed || !decisions.iter().any(alone) {
         decisions.extend(digest(rules, event, told));
     }
@@ -99,9 +95,10 @@ fn held_back(rules: &Rules, event: &Event) -> Option<String> {
 }
 
 fn held(event: &Event, receiver: Option<&ReceiverName>, reason: String) -> Decision {
-    let to = receiver.map_or_else(|| "-".to_owned(), ToString::to_string);
-    let key = DedupeKey(format!("held/{to}/{}/{}/{}", event.group, word(event.change), build(event)));
-    Decision::Held { receiver: receiver.cloned(), key, reason }
+    let receiver = receiver.cloned().unwrap_or_else(|| ReceiverName::from(NOBODY));
+    let key = DedupeKey(format!("held/{receiver}/{}/{}/{}", event.group, word(event.change), build(event)));
+    let letter = letter(event, &receiver, key, Message::about(event), String::new(), event.at);
+    Decision::Held { letter, reason }
 }
 
 fn build(event: &Event) -> &str {
@@ -136,7 +133,7 @@ fn chat(rules: &Rules, event: &Event, told: &Told, receiver: &ReceiverName, why:
     };
     message.mentions.extend(mention);
     let why = format!("urgent, because it is {why}; {called}");
-    Decision::Send { letter: letter(event, receiver, key, message, event.at, Manner::Alone), why }
+    Decision::Send(letter(event, receiver, key, message, why, event.at))
 }
 
 /// To the owner's tracker.
@@ -190,7 +187,7 @@ fn ticket(rules: &Rules, event: &Event, told: &Told) -> Decision {
         TicketAction::Close => "its ticket is closed",
     };
     let why = format!("{does} for {owner}{assigned}: {because}");
-    Decision::Send { letter: letter(event, tracker, key, message, due, Manner::Alone), why }
+    Decision::Send(letter(event, tracker, key, message, why, due))
 }
 
 /// Every ticket of a group that is fixed is closed.
@@ -213,9 +210,8 @@ fn close(rules: &Rules, event: &Event, told: &Told, decisions: &mut Vec<Decision
             assignees: Vec::new(),
             module: None,
         });
-        let letter = letter(event, tracker, key, message, event.at, Manner::Alone);
-        decisions
-            .push(Decision::Send { letter, why: "the group is fixed, so its ticket is closed".to_owned() });
+        let why = "the group is fixed, so its ticket is closed".to_owned();
+        decisions.push(Decision::Send(letter(event, tracker, key, message, why, event.at)));
     }
     if decisions.is_empty() {
         decisions.push(held(event, None, "the group is fixed and has no open ticket".to_owned()));
@@ -231,8 +227,9 @@ fn digest(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
         if told.keys.contains(&key) {
             return held(event, Some(receiver), format!("{receiver} has it in a digest already"));
         }
-        let letter = letter(event, receiver, key, Message::about(event), due, Manner::Digest);
-        Decision::Send { letter, why: format!("collected for the digest at {due}") }
+        let why = format!("collected for the digest at {due}");
+        let letter = letter(event, receiver, key, Message::about(event), why, due);
+        Decision::Send(Box::new(Letter { manner: Manner::Digest, ..*letter }))
     });
     letters.collect()
 }
@@ -252,10 +249,11 @@ fn letter(
     receiver: &ReceiverName,
     key: DedupeKey,
     message: Message,
+    why: String,
     due: Time,
-    manner: Manner,
 ) -> Box<Letter> {
-    Box::new(Letter { receiver: receiver.clone(), key, group: event.group.clone(), message, due, manner })
+    let (receiver, group, manner) = (receiver.clone(), event.group.clone(), Manner::Alone);
+    Box::new(Letter { receiver, key, group, message, why, due, manner })
 }
 
 /// The label by which a group's ticket is found again: every tracker takes such a word.

@@ -57,6 +57,9 @@ pub struct Entry {
     pub group: GroupId,
     /// What is told.
     pub message: Message,
+    /// Why it is told, in words.
+    #[serde(default)]
+    pub why: String,
     /// What became of it.
     pub state: State,
     /// How often it was tried.
@@ -290,6 +293,7 @@ impl Outbox {
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.older_keys.push(std::mem::replace(&mut entry.key, letter.key));
                 entry.message = letter.message;
+                entry.why = letter.why;
             }
             self.dirty_entries.insert(id);
             return Accepted::Instead(id);
@@ -321,6 +325,7 @@ impl Outbox {
         waiting.insert(id);
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.tries = 0;
+            entry.why = letter.why;
             entry.receiver = letter.receiver;
             entry.message = letter.message;
             entry.state = State::Waiting { next_try: letter.due.max(now), manner: letter.manner };
@@ -345,7 +350,7 @@ impl Outbox {
         }
         self.keys.insert(letter.key.clone(), id);
         self.groups.entry(letter.group.clone()).or_default().insert(id);
-        let Letter { receiver, key, group, message, .. } = letter;
+        let Letter { receiver, key, group, message, why, due: _, manner: _ } = letter;
         let older_keys = Vec::new();
         let entry = Entry {
             id,
@@ -354,6 +359,7 @@ impl Outbox {
             older_keys,
             group,
             message,
+            why,
             state,
             tries: 0,
             last_answer: None,
@@ -705,6 +711,8 @@ pub struct Letter {
     pub group: GroupId,
     /// What is told.
     pub message: Message,
+    /// Why it is told, in words.
+    pub why: String,
     /// Not before then.
     pub due: Time,
     /// Whether it may go alone.

@@ -36,7 +36,8 @@ fn rules(yaml: &str) -> Rules {
 /// One decision as a line: who, under which key, and why.
 fn line(decision: &Decision) -> String {
     match decision {
-        Decision::Send { letter, why } => {
+        Decision::Send(letter) => {
+            let why = &letter.why;
             let calls: Vec<&str> =
                 letter.message.mentions.iter().map(|mention| mention.id.as_str()).collect();
             let ticket = letter.message.ticket.as_ref();
@@ -44,9 +45,7 @@ fn line(decision: &Decision) -> String {
             let wait = letter.due.since(at(0)).as_secs();
             format!("send {} [{}] calls {calls:?}{ticket} after {wait} s: {why}", letter.receiver, letter.key)
         }
-        Decision::Held { receiver, reason, .. } => {
-            format!("held {}: {reason}", receiver.as_ref().map_or("-", |name| &name.0))
-        }
+        Decision::Held { letter, reason } => format!("held {}: {reason}", letter.receiver),
     }
 }
 

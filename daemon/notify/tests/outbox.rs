@@ -26,6 +26,7 @@ fn letter(receiver: &str, group: &str, key: &str, due: i64) -> Letter {
         key: DedupeKey::from(key),
         group: GroupId::from(group),
         message: Message::about(&event()),
+        why: String::new(),
         due: at(due),
         manner: Manner::Alone,
     }

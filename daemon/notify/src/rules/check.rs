@@ -80,8 +80,27 @@ impl Check {
             let to = self.chats("digest.to", &digest.to, &receivers);
             Digest { to, every_minutes: digest.every_minutes }
         });
+        let flow = raw.main_flow.iter().enumerate();
+        let main_flow =
+            flow.filter_map(|(i, case)| self.name(&format!("main_flow[{i}]"), Some(case))).collect();
+        if raw.farm_url.as_ref().is_some_and(|url| crate::text::safe_url(url).is_none()) {
+            self.say("farm_url", "it begins with https:// or http:// and holds no blank; mend it");
+        }
+        let farm_url = raw.farm_url.map(|url| url.trim_end_matches('/').to_owned());
         let default_owner = raw.default_owner.map(|owner| address(&owner));
-        Rules { receivers, people, owners, default_owner, only, hold_back, urgent, tickets, digest }
+        Rules {
+            receivers,
+            people,
+            owners,
+            default_owner,
+            only,
+            hold_back,
+            main_flow,
+            farm_url,
+            urgent,
+            tickets,
+            digest,
+        }
     }
 
     fn minutes(&mut self, path: &str, minutes: u32) {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::event::{Event, Origin, OsStage, ReceiverName, address};
+use crate::event::{Event, Flow, Origin, OsStage, ReceiverName, address};
 use crate::message::Mention;
 use crate::rate::Limit;
 
@@ -25,6 +25,10 @@ pub struct Rules {
     pub only: Vec<Matcher>,
     /// What is held back.
     pub hold_back: Vec<Filter>,
+    /// The cases of the main flow.
+    pub main_flow: Vec<Pattern>,
+    /// Where people reach the daemon, without a slash at the end.
+    pub farm_url: Option<String>,
     /// Crashes at launch and in the main flow.
     pub urgent: Option<UrgentRoute>,
     /// Tickets.
@@ -288,6 +292,12 @@ impl Rules {
     /// The limits of every receiver, for the queue.
     pub fn limits(&self) -> BTreeMap<ReceiverName, Vec<Limit>> {
         self.receivers.iter().map(|(name, receiver)| (name.clone(), receiver.limits.clone())).collect()
+    }
+
+    /// Whether a case is one of the main flow.
+    pub fn flow(&self, case: Option<&str>) -> Flow {
+        let is_main = case.is_some_and(|case| self.main_flow.iter().any(|pattern| pattern.fits(case)));
+        if is_main { Flow::Main } else { Flow::Side }
     }
 
     /// How a receiver calls someone: none when it does not know them.

@@ -29,6 +29,11 @@ pub struct Raw {
     /// What is held back: the first that fits gives the reason.
     #[serde(default)]
     pub hold_back: Vec<RawFilter>,
+    /// Patterns of the cases of the main flow, which every branch runs.
+    #[serde(default)]
+    pub main_flow: Vec<String>,
+    /// Where people reach this daemon: messages link to its pages.
+    pub farm_url: Option<String>,
     /// Crashes at launch and in the main flow.
     pub urgent: Option<RawUrgent>,
     /// All others.
