@@ -3,23 +3,27 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use holdfast_notify::Outcome;
+use holdfast_notify::outbox::EntryId;
 use holdfast_scheduler::{Event, RestoreError};
 use holdfast_store::StoreError;
 use holdfast_wire::api::{Act, AuditEntry, Change, CrashView, Explanation, JobEta, Plan, ProgressView};
 use holdfast_wire::build::Build;
 use holdfast_wire::group::GroupDeed;
 use holdfast_wire::id::{
-    AttemptId, BlobHash, BuildHash, CaseName, GroupId, JobId, Owner, RackId, ScheduleName,
+    AttemptId, BlobHash, BuildHash, CaseName, CrashId, GroupId, JobId, Owner, RackId, ScheduleName,
 };
 use holdfast_wire::job::{JobSpec, JobState};
+use holdfast_wire::notice::NoticePlan;
 use holdfast_wire::sync::AttemptProgress;
 use imbl::OrdMap;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::archive::Archive;
 use crate::changes::Changes;
 use crate::groups::{GroupRefused, Signed};
 use crate::meters::Meters;
+use crate::notices::Post;
 use crate::orders::Orders;
 use crate::rules::RulesChange;
 use crate::snapshot::Snapshot;
@@ -117,6 +121,29 @@ pub enum Ask {
         named: Vec<Named>,
         /// How many changed.
         answer: oneshot::Sender<usize>,
+    },
+    /// What is to be told to whom now? What is handed out is recorded first.
+    NextNotice {
+        /// That.
+        answer: oneshot::Sender<Post>,
+    },
+    /// A receiver was spoken to.
+    NoticeAnswered {
+        /// About which message.
+        id: EntryId,
+        /// What it said.
+        outcome: Outcome,
+        /// Between 0 and 1: makes waits differ.
+        jitter: f64,
+        /// Done.
+        answer: oneshot::Sender<()>,
+    },
+    /// What would the rules make of a crash? Changes nothing.
+    PlanNotices {
+        /// Which.
+        crash: CrashId,
+        /// Who would be told what.
+        answer: oneshot::Sender<Vec<NoticePlan>>,
     },
     /// The rules change.
     Rules {
@@ -277,6 +304,8 @@ pub struct Farm {
     pub specs: Specs,
     /// Jobs that are over, as the store has them.
     pub archive: Archive,
+    /// Rings when there may be something to tell people.
+    pub notices: Arc<Notify>,
     pub(crate) progress: Progress,
 }
 

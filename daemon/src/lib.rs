@@ -13,6 +13,7 @@ pub mod groups;
 pub mod http;
 pub mod meters;
 pub mod metrics;
+pub mod notices;
 pub mod orders;
 mod parts;
 pub mod reasons;

@@ -21,6 +21,7 @@ use holdfastd::farm::{Farm, Loop, Who};
 use holdfastd::groups;
 use holdfastd::http::router::router;
 use holdfastd::http::state::{App, Shared};
+use holdfastd::notices::{Environment, carry};
 use holdfastd::reasons::Reasons;
 use holdfastd::reload::Reloader;
 use holdfastd::retention::Keeping;
@@ -161,6 +162,8 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
         loaded.daemon.signatures.clone(),
         stopping.clone(),
     );
+    let environment: Environment = Arc::new(|name| std::env::var(name).ok());
+    let post = tokio::spawn(carry(farm.clone(), clock.clone(), environment, stopping.clone()));
     let app = App::from(Shared {
         farm,
         blobs: blobs.clone(),
@@ -215,6 +218,9 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     stopping.cancel();
     if tokio::time::timeout(loaded.daemon.timeouts.shutdown, server).await.is_err() {
         tracing::warn!("some requests were still open and have been cut");
+    }
+    if tokio::time::timeout(loaded.daemon.timeouts.shutdown, post).await.is_err() {
+        tracing::warn!("messages were still on their way; they are sent again at the next start");
     }
     // With the server gone, nobody asks the loop any more, and it ends after its last turn.
     match tokio::time::timeout(loaded.daemon.timeouts.shutdown, running).await {

@@ -9,6 +9,7 @@ use holdfast_store::{Key, OPS_MAX, Op, TRANSACTION_BYTES_MAX};
 use holdfast_wire::id::{JobId, Udid};
 use holdfast_wire::time::Time;
 
+use crate::notices::{NOTICE, SENDS, TICKET};
 use crate::records::{self, BatchId};
 
 /// The group of what was asked: idempotency keys, audit entries and rules, with the jobs that are new.
@@ -28,16 +29,17 @@ pub(crate) fn divide(ops: BTreeMap<Key, Op>, decisions: &[Decision], began: Opti
     }
     let batches = ops.keys().filter_map(BatchId::named).collect();
     let mut groups = Groups::of(decisions, began, batches);
-    let (mut first, mut last) = (Vec::new(), Vec::new());
+    let (mut before, mut first, mut last) = (Vec::new(), Vec::new(), Vec::new());
     let mut together: BTreeMap<usize, Vec<Op>> = BTreeMap::new();
     for (key, op) in ops {
         match Place::of(&key, &groups) {
+            Place::Before => before.push(vec![op]),
             Place::First => first.push(vec![op]),
             Place::Group(member) => together.entry(groups.root(member)).or_default().push(op),
             Place::Last => last.push(vec![op]),
         }
     }
-    pack(first.into_iter().chain(together.into_values()).chain(last))
+    pack(before.into_iter().chain(first).chain(together.into_values()).chain(last))
 }
 
 /// Puts what stays together into as few transactions as this order allows.
@@ -86,6 +88,7 @@ impl Size {
 
 /// Where a record goes.
 enum Place {
+    Before,
     First,
     /// With the group that has this member.
     Group(usize),
@@ -95,6 +98,11 @@ enum Place {
 impl Place {
     fn of(key: &Key, groups: &Groups) -> Self {
         let kind = |kind: holdfast_store::codec::Kind| key.starts_with(&kind.prefix());
+        // Whoever is told of a crash is on record before the crash is: a crash that comes again is told once, and one
+        // that is known is told no more.
+        if [NOTICE, TICKET, SENDS].into_iter().any(kind) {
+            return Self::Before;
+        }
         if [records::SPEC, records::REPORT, records::CRASH, records::GROUP].into_iter().any(kind) {
             return Self::First;
         }

@@ -15,6 +15,7 @@ use crate::archive::{all, parts, read};
 use crate::config::FarmConfig;
 use crate::farm::FarmError;
 use crate::groups::{BuildRuns, GroupRecord, Groups};
+use crate::notices::{Desk, NOTICE, SENDS, TICKET};
 use crate::records::{self, BatchId, Submission};
 use crate::rules::{OVERRIDE, Rules};
 use crate::schedules::SCHEDULE;
@@ -37,6 +38,8 @@ pub(crate) struct Restored {
     pub(crate) picture: Snapshot,
     pub(crate) submissions: BTreeMap<String, Submission>,
     pub(crate) rules: Rules,
+    /// What people are told.
+    pub(crate) desk: Desk,
     /// The number that the next job has at least.
     pub(crate) next_job: JobId,
     /// The number that the next audit entry has.
@@ -78,6 +81,10 @@ pub(crate) async fn restore<S: Store>(
         let runs: BuildRuns = records::read(&entry)?;
         picture.runs.insert(runs.build, Arc::new(runs));
     }
+    let (tickets, sends) = (all(store, TICKET).await?, all(store, SENDS).await?);
+    let mut desk = Desk::restore(&all(store, NOTICE).await?, &tickets, &sends)?;
+    desk.follow(&rules.shown().config.notify);
+    picture.notices = desk.views().map(|view| (view.id, view)).collect();
     let mut submissions = BTreeMap::new();
     for entry in all(store, records::SUBMISSION).await? {
         let key = records::SUBMISSION.name_of(&entry.key).unwrap_or_default().to_owned();
@@ -117,6 +124,7 @@ pub(crate) async fn restore<S: Store>(
         picture,
         submissions,
         rules,
+        desk,
     })
 }
 

@@ -16,6 +16,7 @@ use holdfast_wire::id::{
     AttemptId, BlobHash, BuildHash, CrashId, JobId, Owner, PoolName, RackId, Slot, Udid,
 };
 use holdfast_wire::job::{JobClass, JobOutcome, JobState};
+use holdfast_wire::notice::NoticeView;
 use holdfast_wire::outcome::CaseResult;
 use holdfast_wire::phone::{PhoneFacts, PhoneState};
 use holdfast_wire::time::Time;
@@ -67,6 +68,8 @@ pub struct Snapshot {
     pub groups: Groups,
     /// How often builds were tested; builds that never were are not here.
     pub runs: OrdMap<BuildHash, Arc<BuildRuns>>,
+    /// What people were told of crashes, what waits and what was held back, by number.
+    pub notices: OrdMap<u64, Arc<NoticeView>>,
     /// Every build, by hash.
     pub builds: OrdMap<BuildHash, Arc<Build>>,
     /// The same, newest first.

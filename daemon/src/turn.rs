@@ -4,6 +4,7 @@
 //! state.
 
 mod crashes;
+mod notices;
 mod symbols;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -20,7 +21,7 @@ use holdfast_wire::build::Build;
 use holdfast_wire::id::{AttemptId, BlobHash, CaseName, JobId, ScheduleName, Udid};
 use holdfast_wire::job::JobSpec;
 use holdfast_wire::time::Time;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::archive::{self, Archive};
 use crate::changes::Changes;
@@ -30,6 +31,7 @@ use crate::farm::{
     AgentSpoke, Ask, Deed, Farm, FarmError, Progress, REASONS_MAX, RunRefused, Submitted, Verdict, Who, entry,
 };
 use crate::meters::{self, Meters, Reading};
+use crate::notices::Desk;
 use crate::orders::Orders;
 use crate::parts;
 use crate::records::{self, BatchId, CaseStat, LateReport, Submission};
@@ -82,6 +84,9 @@ pub struct Loop<S> {
     keeping: Option<Keeping>,
     flights: VecDeque<Flight>,
     sweep: Option<oneshot::Receiver<Unnamed>>,
+    /// What people are told.
+    desk: Desk,
+    notices: Arc<Notify>,
 }
 
 /// What a sweep found that no archived job names.
@@ -140,7 +145,7 @@ impl<S: Store> Loop<S> {
     ) -> Result<(Self, Farm), FarmError> {
         let (store, specs) = (Arc::new(store), Specs::default());
         let restored = restore(&*store, &specs, config.into(), clock.now()).await?;
-        let Restored { brain, decisions, picture, submissions, rules, next_job, next_audit } = restored;
+        let Restored { brain, decisions, picture, submissions, rules, desk, next_job, next_audit } = restored;
         let archive = Archive::of(store.clone(), specs.clone());
         let stats = archive.case_stats().await?;
         let (asks, incoming) = mpsc::channel(REQUESTS_WAITING_MAX);
@@ -153,6 +158,7 @@ impl<S: Store> Loop<S> {
             meters: Arc::default(),
             specs: specs.clone(),
             archive,
+            notices: Arc::default(),
             progress: Progress::new(Arc::new(shown)),
         };
         let mut this = Self {
@@ -177,6 +183,8 @@ impl<S: Store> Loop<S> {
             keeping: None,
             flights: VecDeque::new(),
             sweep: None,
+            desk,
+            notices: farm.notices.clone(),
         };
         this.note_wake(&decisions);
         this.carry_out(&decisions);
@@ -295,6 +303,11 @@ impl<S: Store> Loop<S> {
 
     /// Removes what has been kept long enough, one transaction at a time; the rest goes an hour later.
     async fn trim(&mut self) -> Result<(), FarmError> {
+        let mut turn = Turn::default();
+        self.prune_notices(&mut turn)?;
+        if !turn.ops.is_empty() {
+            self.begin(turn).await?;
+        }
         let Some(Keeping { retention, blobs }) = self.keeping.clone() else { return Ok(()) };
         let now = self.clock.now();
         let old = retention::old_jobs(&*self.store, &self.specs, now, &retention).await?;
@@ -480,6 +493,18 @@ impl<S: Store> Loop<S> {
                 let changed = self.take_names(turn, named)?;
                 turn.answer(answer, changed);
             }
+            Ask::NextNotice { answer } => {
+                let post = self.next_post(turn)?;
+                turn.answer(answer, post);
+            }
+            Ask::NoticeAnswered { id, outcome, jitter, answer } => {
+                self.post_answered(turn, id, outcome, jitter)?;
+                turn.answer(answer, ());
+            }
+            Ask::PlanNotices { crash, answer } => {
+                let plan = self.plan_notices(crash);
+                turn.answer(answer, plan);
+            }
             Ask::Rules { change, who, answer } => {
                 let words = self.change_rules(turn, change, who)?;
                 turn.answer(answer, words);
@@ -601,6 +626,7 @@ impl<S: Store> Loop<S> {
             self.apply(turn, event)?;
         }
         self.show_rules(turn);
+        self.follow_receivers(turn);
         Ok(changed.words)
     }
 

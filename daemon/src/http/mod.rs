@@ -25,6 +25,7 @@ pub mod health;
 pub mod job_list;
 pub mod jobs;
 pub mod lists;
+pub mod notices;
 pub mod owners;
 pub mod phones;
 pub mod plan;

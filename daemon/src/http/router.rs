@@ -16,8 +16,8 @@ use utoipa_axum::routes;
 use super::problem::Refusal;
 use super::state::App;
 use super::{
-    agents, audit, builds, cases, changes, config, crashes, groups, health, jobs, owners, phones, plan,
-    pools, queue, racks, schedules,
+    agents, audit, builds, cases, changes, config, crashes, groups, health, jobs, notices, owners, phones,
+    plan, pools, queue, racks, schedules,
 };
 use crate::dashboard;
 
@@ -111,6 +111,8 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(groups::describe, groups::act))
         .routes(routes!(groups::crashes))
         .routes(routes!(groups::suggest))
+        .routes(routes!(notices::list))
+        .routes(routes!(notices::test))
         .routes(routes!(crashes::describe))
         .routes(routes!(crashes::raw))
         .routes(routes!(crashes::text))

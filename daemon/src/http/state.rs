@@ -81,6 +81,8 @@ pub struct AllListings {
     pub jobs: JobListings<JobFilter>,
     /// Of crashes.
     pub crashes: Listings<CrashId>,
+    /// Of what people are told.
+    pub notices: Listings<u64>,
     /// Of crash groups.
     pub groups: Listings<GroupId>,
     /// Of builds.

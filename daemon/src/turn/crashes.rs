@@ -27,16 +27,21 @@ impl<S: Store> Loop<S> {
         }
         self.find_build(&mut crash);
         let mut groups = self.picture.groups.clone();
+        let mut told = None;
         if let Some(filed) = groups.file(&mut crash, self.known()) {
             if filed.news != News::Again {
                 tracing::info!(crash = %crash.origin.id.short(), group = %filed.group, news = ?filed.news, "a crash");
             }
+            told = Some((filed.group.clone(), filed.news));
             turn.changes.push(Change::Group { id: filed.group });
             self.picture.groups = groups;
             self.record_groups(turn, filed.changed)?;
         }
         let crash = Arc::new(crash);
         self.show_crash(turn, &crash)?;
+        if let Some((group, news)) = told {
+            self.tell_of_crash(turn, &crash, &group, news)?;
+        }
         Ok(crash)
     }
 
@@ -68,6 +73,7 @@ impl<S: Store> Loop<S> {
         for crash in done.crashes {
             self.show_crash(turn, &Arc::new(crash))?;
         }
+        self.tell_of_mend(turn, &id)?;
         self.note_deed(turn, who.did(Act::GroupChanged { group: id, deed }))?;
         Ok(Ok(done.groups))
     }

@@ -113,7 +113,7 @@ pub(crate) fn policy() -> Policy {
     }
 }
 
-fn config() -> FarmConfig {
+pub(crate) fn config() -> FarmConfig {
     FarmConfig { catalogue: cases().into_iter().collect(), ..FarmConfig::from(policy()) }
 }
 
@@ -126,7 +126,7 @@ fn cases() -> Vec<Case> {
 impl Daemon {
     /// A daemon over a store, with its blobs in the folder.
     pub(crate) async fn over<S: Store>(store: S, folder: &Path, start: &str) -> Self {
-        Self::with_symbols(store, folder, start, SymbolsConfig::default()).await
+        Self::made(store, folder, start, (config(), SymbolsConfig::default())).await
     }
 
     /// The same, with other settings of symbols.
@@ -136,8 +136,22 @@ impl Daemon {
         start: &str,
         symbols: SymbolsConfig,
     ) -> Self {
+        Self::made(store, folder, start, (config(), symbols)).await
+    }
+
+    /// The same, with rules of its own.
+    pub(crate) async fn with<S: Store>(store: S, folder: &Path, start: &str, config: FarmConfig) -> Self {
+        Self::made(store, folder, start, (config, SymbolsConfig::default())).await
+    }
+
+    async fn made<S: Store>(
+        store: S,
+        folder: &Path,
+        start: &str,
+        (config, symbols): (FarmConfig, SymbolsConfig),
+    ) -> Self {
         let clock = Arc::new(Clock::default());
-        let (farm_loop, farm) = Loop::restore(store, config(), clock.clone()).await.unwrap();
+        let (farm_loop, farm) = Loop::restore(store, config, clock.clone()).await.unwrap();
         let reloader = Arc::new(Reloader::without_files(farm.clone()));
         let app = App::from(Shared {
             farm,

@@ -10,6 +10,7 @@
 //! | [`build`], [`case`], [`job`], [`phone`], [`crash`], [`group`] | the nouns of the farm |
 //! | [`requirement`] | which phones will do for a job |
 //! | [`outcome`] | how an attempt ends and whom to blame |
+//! | [`notice`] | what people are told about crashes |
 //! | [`sync`] | what an agent and the daemon say to each other |
 //! | [`api`] | what people and programs read from the daemon |
 //! | [`views`] | what operators read and change beside jobs and phones |
@@ -21,6 +22,7 @@ pub mod crash;
 pub mod group;
 pub mod id;
 pub mod job;
+pub mod notice;
 pub mod outcome;
 pub mod phone;
 pub mod requirement;

@@ -1,0 +1,131 @@
+//! A crash and its group as the facts by which is decided who is told.
+
+use holdfast_notify::event::{Build, Counts, Frame, GroupId, Link, Origin, OsStage, Phase};
+use holdfast_notify::{Change, Event, Rules};
+use holdfast_wire::api::CrashView;
+use holdfast_wire::time::Time;
+
+use crate::groups::Group;
+use crate::snapshot::Snapshot;
+
+/// Phones that are named: a message names three.
+const PHONES_MAX: usize = 50;
+
+/// What happened to a group, as its newest crash shows it.
+pub(crate) fn event(
+    picture: &Snapshot,
+    rules: &Rules,
+    crash: &CrashView,
+    group: &Group,
+    change: Change,
+    at: Time,
+) -> Event {
+    let stats = picture.groups.stats(group);
+    let record = &group.record;
+    let case = crash.case.as_ref().map(ToString::to_string);
+    let build = crash.build.map(|hash| {
+        let origin = picture.builds.get(&hash).map(|build| build.origin.clone()).unwrap_or_default();
+        Build { hash: hash.to_string(), commit: origin.commit, branch: origin.branch, author: origin.author }
+    });
+    let seen_now = crash.origin.phone.as_ref().map(ToString::to_string);
+    let others = stats.phones.keys().filter(|phone| Some(*phone) != seen_now.as_ref()).cloned();
+    let phones = seen_now.iter().cloned().chain(others).take(PHONES_MAX).collect();
+    let phone = crash.origin.phone.as_ref().and_then(|udid| picture.phone_at_rest(udid));
+    let simulated = phone.is_some_and(|phone| phone.facts.simulated);
+    let link = rules
+        .farm_url
+        .as_ref()
+        .map(|farm| Link { label: "Crash group".to_owned(), url: format!("{farm}/groups/{}", record.id) });
+    Event {
+        group: GroupId(record.id.to_string()),
+        change,
+        at,
+        title: record.name.clone().unwrap_or_else(|| record.signature.clone()),
+        ended_by: crash.ended_by.clone(),
+        kind: crash.kind.clone(),
+        phase: phase(crash.launch_phase.as_deref()),
+        flow: rules.flow(case.as_deref()),
+        process: crash.process.clone().unwrap_or_else(|| "unknown".to_owned()),
+        bundle_id: crash.bundle_id.clone(),
+        build,
+        phones,
+        os: crash.os_version.clone(),
+        os_stage: os_stage(crash.os_version.as_deref()),
+        case,
+        stack: stack(crash),
+        counts: Counts {
+            crashes: stats.crashes.len() as u64,
+            builds: stats.builds.len() as u64,
+            phones: stats.phones.len() as u64,
+        },
+        first_bad: None,
+        links: link.into_iter().collect(),
+        origin: if simulated { Origin::Simulated } else { Origin::Real },
+    }
+}
+
+/// The words of the crash reader.
+fn phase(words: Option<&str>) -> Option<Phase> {
+    match words? {
+        "before main" => Some(Phase::BeforeMain),
+        "in launch" => Some(Phase::InLaunch),
+        "running" => Some(Phase::Running),
+        _ => None,
+    }
+}
+
+/// Builds of betas end with a small letter: `iPhone OS 18.2 (22C5109p)`.
+fn os_stage(os: Option<&str>) -> OsStage {
+    let build = os.and_then(|os| os.rsplit_once('(')).map(|(_, build)| build.trim_end_matches(')'));
+    let is_beta = build.is_some_and(|build| build.ends_with(|c: char| c.is_ascii_lowercase()));
+    if is_beta { OsStage::Beta } else { OsStage::Released }
+}
+
+/// The functions that tell, with the top one of the app marked; that one alone when no other is known.
+fn stack(crash: &CrashView) -> Vec<Frame> {
+    let names = crash.signature.as_ref().map(|signature| signature.stack.as_slice()).unwrap_or_default();
+    let module = crash.process.clone().unwrap_or_default();
+    let frame = |function: &str, in_app| Frame {
+        module: module.clone(),
+        function: function.to_owned(),
+        file: None,
+        line: None,
+        in_app,
+    };
+    let top = crash.top_frame.as_deref();
+    let marked = names.iter().position(|name| top.is_some_and(|top| top.contains(name.as_str())));
+    let frames = names.iter().enumerate().map(|(place, name)| frame(name, Some(place) == marked));
+    let alone = top.filter(|_| marked.is_none()).map(|top| frame(top, true));
+    alone.into_iter().chain(frames).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beta_is_known_by_its_build() {
+        let table = [
+            (Some("iPhone OS 18.2 (22C5109p)"), OsStage::Beta),
+            (Some("iPhone OS 18.1 (22B83)"), OsStage::Released),
+            (Some("iPhone OS 18.1"), OsStage::Released),
+            (None, OsStage::Released),
+        ];
+        for (os, expected) in table {
+            assert_eq!(os_stage(os), expected, "{os:?}");
+        }
+    }
+
+    #[test]
+    fn phases_have_the_words_of_the_crash_reader() {
+        let table = [
+            (holdfast_crash::LaunchPhase::BeforeMain, Some(Phase::BeforeMain)),
+            (holdfast_crash::LaunchPhase::InLaunch, Some(Phase::InLaunch)),
+            (holdfast_crash::LaunchPhase::Running, Some(Phase::Running)),
+            (holdfast_crash::LaunchPhase::Unknown, None),
+        ];
+        for (read, expected) in table {
+            assert_eq!(phase(Some(read.words())), expected);
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! Telling people about crashes. Who is told what is `daemon/notify`'s; here are the facts that it decides by, the
+//! records, and the task that carries messages out. The loop owns the queue: what is to be told is recorded in the
+//! transaction of its crash.
+
+mod desk;
+mod event;
+mod post;
+
+pub(crate) use desk::{Desk, NOTICE, SENDS, TICKET};
+pub(crate) use event::event;
+pub use post::{Environment, Post, carry};

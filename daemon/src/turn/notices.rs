@@ -1,0 +1,140 @@
+//! What the loop does about telling people: it decides with every crash who is told, in the same transaction, and hands
+//! out what is to be sent only once that is recorded.
+
+use holdfast_notify::outbox::EntryId;
+use holdfast_notify::{Change, Next, Outcome};
+use holdfast_store::Store;
+use holdfast_wire::api::CrashView;
+use holdfast_wire::group::GroupState;
+use holdfast_wire::id::{CrashId, GroupId};
+use holdfast_wire::notice::NoticePlan;
+
+use super::{Loop, Turn};
+use crate::farm::FarmError;
+use crate::groups::News;
+use crate::notices::{Post, event};
+
+impl<S: Store> Loop<S> {
+    /// Tells people of a crash that was put into a group.
+    pub(super) fn tell_of_crash(
+        &mut self,
+        turn: &mut Turn,
+        crash: &CrashView,
+        group: &GroupId,
+        news: News,
+    ) -> Result<(), FarmError> {
+        let change = match news {
+            News::First => Change::New,
+            News::InBuild(_) | News::Again => Change::AgainInAnotherBuild,
+            News::Regressed(_) => Change::Regressed,
+        };
+        let now = self.clock.now();
+        let shown = self.rules.shown();
+        let rules = &shown.config.notify;
+        let Some(group) = self.picture.groups.get(group).cloned() else { return Ok(()) };
+        if rules.receivers.is_empty() || !group.record.state.is_open(now) {
+            return Ok(());
+        }
+        let event = event(&self.picture, rules, crash, &group, change, now);
+        // A further crash of the same build is news only where the first ones hurt nobody much.
+        if news == News::Again && !event.is_urgent() {
+            return Ok(());
+        }
+        if self.desk.tell(rules, &event, now) {
+            self.wake_post(turn);
+        }
+        self.record_notices(turn)
+    }
+
+    /// Tells trackers that a group is fixed.
+    pub(super) fn tell_of_mend(&mut self, turn: &mut Turn, group: &GroupId) -> Result<(), FarmError> {
+        let now = self.clock.now();
+        let shown = self.rules.shown();
+        let rules = &shown.config.notify;
+        let Some(group) = self.picture.groups.get(group).cloned() else { return Ok(()) };
+        let is_fixed = matches!(group.record.state, GroupState::Fixed { .. });
+        let last = self.picture.groups.stats(&group).crashes.get_min().map(|(_, id)| *id);
+        let crash = last.and_then(|id| self.picture.crashes.get(&id)).cloned();
+        let Some(crash) = crash.filter(|_| is_fixed && !rules.receivers.is_empty()) else { return Ok(()) };
+        let event = event(&self.picture, rules, &crash, &group, Change::Fixed, now);
+        if self.desk.tell(rules, &event, now) {
+            self.wake_post(turn);
+        }
+        self.record_notices(turn)
+    }
+
+    /// What the rules would make of a crash.
+    pub(super) fn plan_notices(&self, crash: CrashId) -> Vec<NoticePlan> {
+        let shown = self.rules.shown();
+        let rules = &shown.config.notify;
+        let found = self.picture.crashes.get(&crash).and_then(|crash| {
+            let group = self.picture.groups.standing(crash.group.as_ref()?)?;
+            Some(event(&self.picture, rules, crash, group, Change::New, self.clock.now()))
+        });
+        found.map(|event| self.desk.plan(rules, &event)).unwrap_or_default()
+    }
+
+    /// What is to be carried out now; what that changes is recorded before it is answered.
+    pub(super) fn next_post(&mut self, turn: &mut Turn) -> Result<Post, FarmError> {
+        let next = self.desk.next(self.clock.now());
+        self.record_notices(turn)?;
+        let shown = self.rules.shown();
+        Ok(match next {
+            Next::Idle => Post::Idle,
+            Next::WakeAt(at) => Post::WakeAt(at),
+            Next::Send(parcel) => match shown.config.notify.receivers.get(&parcel.receiver) {
+                Some(receiver) => {
+                    let group = self.desk.group_of(parcel.id);
+                    Post::Send { receiver: Box::new(receiver.clone()), group, parcel }
+                }
+                // The queue knows the receivers of the rules in force, so there is always one.
+                None => Post::Idle,
+            },
+        })
+    }
+
+    pub(super) fn post_answered(
+        &mut self,
+        turn: &mut Turn,
+        id: EntryId,
+        outcome: Outcome,
+        jitter: f64,
+    ) -> Result<(), FarmError> {
+        self.desk.answered(self.clock.now(), id, outcome, jitter);
+        self.record_notices(turn)
+    }
+
+    /// The receivers may be others now.
+    pub(super) fn follow_receivers(&mut self, turn: &mut Turn) {
+        self.desk.follow(&self.rules.shown().config.notify);
+        self.wake_post(turn);
+    }
+
+    /// Forgets messages of long ago.
+    pub(super) fn prune_notices(&mut self, turn: &mut Turn) -> Result<(), FarmError> {
+        self.desk.prune(self.clock.now());
+        self.record_notices(turn)
+    }
+
+    fn record_notices(&mut self, turn: &mut Turn) -> Result<(), FarmError> {
+        let changed = self.desk.changed()?;
+        for op in changed.ops {
+            turn.put(op);
+        }
+        for view in changed.views {
+            self.picture.notices.insert(view.id, view);
+            turn.news = true;
+        }
+        for id in changed.gone {
+            self.picture.notices.remove(&id);
+            turn.news = true;
+        }
+        Ok(())
+    }
+
+    /// Once the turn is durable the post is asked to look.
+    fn wake_post(&self, turn: &mut Turn) {
+        let notices = self.notices.clone();
+        turn.answers.push(Box::new(move || notices.notify_one()));
+    }
+}
