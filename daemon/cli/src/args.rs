@@ -9,10 +9,12 @@ use holdfast_wire::job::JobClass;
 
 mod group;
 mod job;
+mod notice;
 mod rules;
 
 pub use group::GroupCommand;
 pub use job::{JobCommand, Submit, Wanted};
+pub use notice::{NoticeCommand, NoticeStateArg, Notices, RulesCommand};
 pub use rules::{AuditCommand, OwnerCommand, PoolCommand, Queue, ScheduleCommand};
 
 /// A farm of iPhones: submit builds and jobs, look after phones, read crashes.
@@ -63,6 +65,12 @@ pub enum Command {
     /// Crash groups: crashes of the same defect.
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Notices: who was told of which crash, and what was held back.
+    #[command(subcommand)]
+    Notice(NoticeCommand),
+    /// Rules of who is told what about crashes: try them.
+    #[command(subcommand)]
+    Rules(RulesCommand),
     /// Cases: what can be run.
     #[command(subcommand)]
     Case(CaseCommand),

@@ -127,6 +127,11 @@ fn schedules_owners_configuration_and_audit() {
     ]));
 }
 
+#[test]
+fn notices_and_rules_that_are_tried() {
+    insta::assert_snapshot!(shown(&[&["notice", "list", "--state", "held"], &["rules", "test", "CDCD"]]));
+}
+
 /// What the program writes when it is told to colour although nobody looks, as it does by itself on a terminal.
 fn coloured(words: &[&str], more: &[(&str, &str)]) -> String {
     let (standin, farm) = (StandIn::start(), Farm::new());
@@ -193,7 +198,8 @@ fn documents_for_programs() {
 #[test]
 fn empty_lists_say_what_to_do_next() {
     let standin = StandIn::start();
-    let nouns = ["build", "job", "phone", "rack", "case", "crash", "pool", "schedule", "owner", "audit"];
+    let nouns =
+        ["build", "job", "phone", "rack", "case", "crash", "pool", "schedule", "owner", "audit", "notice"];
     let lines = nouns.map(|noun| {
         let plural = match noun {
             "crash" => "crashes".to_owned(),

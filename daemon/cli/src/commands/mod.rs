@@ -12,6 +12,7 @@ mod doctor;
 mod group;
 mod job;
 mod manual;
+mod notice;
 mod owner;
 mod phone;
 mod pool;
@@ -50,6 +51,8 @@ pub async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Owner(command) => owner::run(&context, command).await,
         Command::Crash(command) => crash::run(&context, command).await,
         Command::Group(command) => group::run(&context, command).await,
+        Command::Notice(command) => notice::notices(&context, command).await,
+        Command::Rules(command) => notice::rules(&context, command).await,
         Command::Case(command) => case::run(&context, command).await,
         Command::Config(command) => config::run(&context, command).await,
         Command::Audit(command) => audit::run(&context, command).await,

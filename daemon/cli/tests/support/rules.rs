@@ -7,6 +7,7 @@ use holdfast_wire::api::{
 };
 use holdfast_wire::id::{JobId, Owner};
 use holdfast_wire::job::JobClass;
+use holdfast_wire::notice::{NoticePlan, NoticeState, NoticeView};
 use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::views::{
     ClassView, ConfigFile, ConfigView, LimitsFrom, OwnerLimits, OwnerView, PoolChoiceView, PoolView,
@@ -64,9 +65,56 @@ pub(crate) fn fill(farm: &Farm, standin: &StandIn) {
     let reloaded = Reloaded { loaded_at: farm.now(), changes, warnings };
     standin.tell("POST /api/v1/config/reload", 200, &reloaded);
     standin.tell("GET /api/v1/audit", 200, &page(farm.audit(), Some("a2")));
+    standin.tell("GET /api/v1/notices", 200, &page(farm.notices(), Some("1-2")));
+    standin.tell("POST /api/v1/notices/test", 200, &farm.notice_plans());
 }
 
 impl Farm {
+    fn notices(&self) -> Vec<NoticeView> {
+        let notice = |id, state, receiver: &str, reason: &str| NoticeView {
+            id,
+            at: self.ago(5),
+            receiver: receiver.to_owned(),
+            group: "4fd0386906271a2b".to_owned(),
+            key: format!("chat/{receiver}/4fd0386906271a2b/abab"),
+            title: "new crash: Chat | bad access | Room.open".to_owned(),
+            state,
+            reason: reason.to_owned(),
+            tries: 1,
+            next_try: None,
+            ended_at: None,
+            last_answer: None,
+        };
+        vec![
+            notice(4, NoticeState::Held, "-", "held back: pretend phones saw it"),
+            notice(3, NoticeState::Failed, "mail", "given up after 20 tries: status 503"),
+            notice(
+                2,
+                NoticeState::Waiting,
+                "tickets",
+                "a ticket is opened for ann@example.com: owner rule path src/**",
+            ),
+            notice(1, NoticeState::Sent, "chat", "urgent, because it is at launch; Ann is called"),
+        ]
+    }
+
+    fn notice_plans(&self) -> Vec<NoticePlan> {
+        let plan = |told, receiver: &str, reason: &str, calls: &[&str]| NoticePlan {
+            told,
+            receiver: receiver.to_owned(),
+            reason: reason.to_owned(),
+            key: "key".to_owned(),
+            title: "new crash: Chat | bad access | Room.open".to_owned(),
+            calls: calls.iter().map(|name| (*name).to_owned()).collect(),
+            due: self.ago(5),
+            told_before: told,
+        };
+        vec![
+            plan(true, "chat", "urgent, because it is at launch; Ann is called", &["Ann"]),
+            plan(false, "tickets", "no owner rule fits, and there is no default_owner", &[]),
+        ]
+    }
+
     pub(crate) fn explanation(&self) -> Explanation {
         let answer = |phone: &str, obstacle, words: &str| PhoneAnswer {
             phone: phone.parse().unwrap(),
