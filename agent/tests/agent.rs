@@ -224,6 +224,35 @@ async fn a_refused_crash_is_set_aside_and_stays_on_the_phone() {
     agent.drain().await;
 }
 
+/// A daemon that confirms nothing: each phone may fill its own part of the rack's disk, and no attempt is held up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_that_nobody_confirms_stays_on_the_phone_and_the_rack_goes_on() {
+    let farm = Farm::new().await;
+    farm.daemon.with(|heard| heard.keeps_crashes = true);
+    let (stormy, calm) = (farm.bus.plug("phone-1"), farm.bus.plug("phone-2"));
+    for number in 0..60 {
+        stormy.write_report(&format!("App-2026-11-21-0330{number:02}.ips"), 7);
+    }
+    let daemons = std::slice::from_ref(&farm.daemon.address);
+    // Each has some 130 bytes.
+    let agent = Agent::start_with(farm.data.path(), daemons, farm.bus.finder(), "spool_bytes_max: 1000");
+    farm.is("phone-1", Readiness::Ready).await;
+    let kept = until("a full spool", || Some(farm.outbox_entries()).filter(|kept| *kept > 5)).await;
+    farm.daemon.run("phone-1", 1, "J1.1", 1);
+    assert_eq!(farm.report("J1.1").await.end, AttemptEnd::Passed, "a full spool is nobody's failure");
+    calm.write_report("App-2026-11-21-033100.ips", 9);
+    until("the other phone's file", || (calm.count("pull") == 1).then_some(())).await;
+    let looks = stormy.count("pull");
+    farm.daemon.run("phone-1", 2, "J1.2", 1);
+    farm.report("J1.2").await;
+    assert_eq!((looks, stormy.count("pull"), stormy.files().len()), (looks, looks, 60));
+    assert!((6..=9).contains(&kept) && looks <= 9, "{kept} entries, {looks} pulls");
+    farm.daemon.with(|heard| heard.keeps_crashes = false);
+    until("an empty phone", || stormy.files().is_empty().then_some(())).await;
+    assert_eq!(farm.daemon.with(|heard| (heard.crashes.len(), heard.without_bytes)), (61, 0));
+    agent.drain().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_several_addresses_the_one_that_answers_is_found() {
     let farm = Farm::new().await;

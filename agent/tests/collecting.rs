@@ -47,7 +47,7 @@ impl Farm {
             ..UsbSettings::default()
         };
         let daemons = std::slice::from_ref(&self.daemon.address);
-        Agent::start_with(self.data.path(), daemons, UsbFinder::start(settings))
+        Agent::start_with(self.data.path(), daemons, UsbFinder::start(settings), "")
     }
 
     fn phone(&self, position: usize) -> Arc<Phone> {

@@ -408,6 +408,40 @@ mod tests {
         std::fs::read_dir(store.spool()).unwrap().count()
     }
 
+    /// A report is said before thousands of files, and a file of another phone before most of them.
+    #[test]
+    fn a_storm_of_one_phone_holds_up_no_report_and_no_other_phone() {
+        let data = tempfile::tempdir().unwrap();
+        let mut store = Store::open(data.path()).unwrap();
+        let taken = |store: &mut Store, phone: &str, name: &str| {
+            let (mut item, pulled) = crash(store, name, name.as_bytes());
+            if let OutboxItem::CrashTaken { origin } = &mut item {
+                origin.phone = phone.parse().unwrap();
+            }
+            store.append(item, pulled).unwrap();
+        };
+        for name in ["a1", "a2", "a3", "a4"] {
+            taken(&mut store, "stormy", name);
+        }
+        taken(&mut store, "calm", "b1");
+        store.append(report("J1.1"), None).unwrap();
+        for crash in store.start_uploads(9) {
+            store.uploaded(crash);
+        }
+        let words = |limit| -> Vec<String> {
+            let word = |entry: OutboxEntry| match entry.what {
+                OutboxItem::AttemptEnded { report } => report.attempt.to_string(),
+                OutboxItem::CrashTaken { origin } => origin.path,
+            };
+            store.ready(limit).into_iter().map(word).collect()
+        };
+        assert_eq!(words(9), ["J1.1", "a1", "b1", "a2", "a3", "a4"]);
+        assert_eq!(words(3), ["J1.1", "a1", "b1"]);
+        let spooled: Vec<(String, usize, u64)> =
+            store.crashes().iter().map(|(phone, one)| (phone.to_string(), one.files, one.bytes)).collect();
+        assert_eq!(spooled, [("calm".to_owned(), 1, 2), ("stormy".to_owned(), 4, 8)]);
+    }
+
     #[test]
     fn entries_are_there_in_order_after_a_restart() {
         let data = tempfile::tempdir().unwrap();

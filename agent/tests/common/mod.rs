@@ -50,14 +50,14 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn start(data: &Path, daemons: &[String], bus: &phones::Bus) -> Self {
-        Self::start_with(data, daemons, bus.finder())
+        Self::start_with(data, daemons, bus.finder(), "")
     }
 
-    /// With phones of any kind.
-    pub(crate) fn start_with<F: Finder>(data: &Path, daemons: &[String], finder: F) -> Self {
+    /// With phones of any kind, and more lines of configuration.
+    pub(crate) fn start_with<F: Finder>(data: &Path, daemons: &[String], finder: F, more: &str) -> Self {
         let _installed_by_an_earlier_test = rustls::crypto::ring::default_provider().install_default();
         let (phase, phases) = watch::channel(Phase::Working);
-        let task = tokio::spawn(run::run(config(data, daemons), finder, phases));
+        let task = tokio::spawn(run::run(config(data, daemons, more), finder, phases));
         Self { phase, task }
     }
 
@@ -74,7 +74,7 @@ impl Agent {
     }
 }
 
-fn config(data: &Path, daemons: &[String]) -> Config {
+fn config(data: &Path, daemons: &[String], more: &str) -> Config {
     let text = format!(
         "rack: rack-1
 daemons: [{}]
@@ -87,7 +87,7 @@ timeouts:
   facts_every_ms: 100
   retry_every_ms: 50
   poll_ms: 2000
-",
+{more}",
         daemons.join(", "),
         data.display()
     );
