@@ -124,8 +124,8 @@ pub struct PhoneTask<P> {
     memory: Memory,
     start: Start,
     shelves: Shelves,
-    /// The log told of something that the look under way may have missed.
-    told_meanwhile: bool,
+    /// Looks that are owed since the log told of a file: it may tell a moment before the file is there.
+    looks_owed: u8,
     /// What is told of crash files has changed in the middle of an attempt.
     report_due: bool,
     plug: Option<Plug<P>>,
@@ -168,7 +168,7 @@ impl<P: Phone> PhoneTask<P> {
             memory,
             start,
             shelves,
-            told_meanwhile: false,
+            looks_owed: 0,
             report_due: false,
             plug: None,
             wanted: Wanted::default(),

@@ -90,6 +90,29 @@ fn near_the_limit_files_are_taken_and_deleted_at_once() {
     );
 }
 
+/// The log may be ahead of the folder: the file is looked for once more, and then left to the end of the case.
+#[test]
+fn a_file_that_is_told_before_it_is_there_is_looked_for_again() {
+    check(
+        Play::new(1).with_build_on_phone().with_stay(60_000),
+        "
+        begin                -> check
+        checked              -> list
+        listed               -> launch 30000
+        launched 100         -> watch 100 60000
+        told                 -> list
+        listed               -> watch 100 60000
+        +5000                -> list
+        listed               -> watch 100 55000
+        +5000                ->
+        told                 -> list
+        listed               -> watch 100 50000
+        +5000                -> list
+        listed late.ips      -> pull late.ips
+        ",
+    );
+}
+
 /// Too late for the watch, the files are taken after it; nothing wakes anybody for them before.
 #[test]
 fn what_is_told_as_a_watch_ends_waits_for_its_end() {

@@ -73,7 +73,7 @@ impl<P: Phone> PhoneTask<P> {
     }
 
     async fn look(&mut self) {
-        self.told_meanwhile = false;
+        self.looks_owed = self.looks_owed.saturating_sub(1);
         let Some(look) = self.new_look().await else { return };
         let work = tokio::time::timeout(self.look_limit(), look.run());
         let Some(looked) = self.while_hearing(work, GivesWay::ToOrders).await else { return };

@@ -13,6 +13,9 @@ use super::PhoneTask;
 /// From one look at an idle phone to the next when its log tells of files: in a storm it is still looked at whole.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 
+/// Looks after the log has told of a file: the first may come before the file.
+const LOOKS_OWED: u8 = 2;
+
 impl<P: Phone> PhoneTask<P> {
     /// The phone's log has told of crash files: an idle phone is looked at, an attempt decides for itself.
     pub(super) async fn log_spoke(&mut self) -> Vec<Event> {
@@ -21,7 +24,7 @@ impl<P: Phone> PhoneTask<P> {
         let before = self.shelves.told();
         let told = notes.iter().map(|note| self.shelves.heard(now, note)).max();
         let Some(told) = told else { return Vec::new() };
-        self.told_meanwhile = true;
+        self.looks_owed = LOOKS_OWED;
         let pause = if told == Told::NearLimit { Duration::ZERO } else { LOOK_PAUSE };
         self.due = self.due.min(Instant::now() + pause);
         if self.limits_changed(&before) {
@@ -44,9 +47,8 @@ impl<P: Phone> PhoneTask<P> {
     }
 
     /// When a phone is to be looked at again after a look that went well.
-    pub(super) fn next_look(&mut self, is_more: bool, every: Duration) -> Instant {
-        let told = std::mem::take(&mut self.told_meanwhile);
-        Instant::now() + if told || is_more { LOOK_PAUSE.min(every) } else { every }
+    pub(super) fn next_look(&self, is_more: bool, every: Duration) -> Instant {
+        Instant::now() + if self.looks_owed > 0 || is_more { LOOK_PAUSE.min(every) } else { every }
     }
 
     fn limits_changed(&mut self, before: &[holdfast_wire::crash::CrashLimit]) -> bool {

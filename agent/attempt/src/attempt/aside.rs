@@ -28,6 +28,8 @@ const URGENT_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Aside {
     /// What the phone told since the last one.
     told: Option<Told>,
+    /// The phone may tell of a file a moment before it shows it: then it is looked for once more.
+    is_owed: bool,
     /// The phone said that it is near a limit: what is confirmed is deleted at once.
     is_urgent: bool,
     /// When the last one was over.
@@ -51,6 +53,7 @@ impl Attempt {
     pub(super) fn told_of_crashes(&mut self, now: Time, told: Told) -> Vec<Step> {
         self.aside.told = self.aside.told.max(Some(told));
         self.aside.is_urgent = told == Told::NearLimit;
+        self.aside.is_owed = true;
         self.aside_if_due(now)
     }
 
@@ -149,7 +152,9 @@ impl Attempt {
             }
             Purpose::Aside(_) => {
                 came.extend(old);
-                if came.len() > ASIDE_FILES_MAX {
+                let is_missing = came.is_empty() && self.aside.is_owed;
+                self.aside.is_owed = false;
+                if is_missing || came.len() > ASIDE_FILES_MAX {
                     self.aside.told = self.aside.told.max(Some(Told::Saved));
                 }
                 ASIDE_FILES_MAX
