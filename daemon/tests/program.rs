@@ -169,6 +169,67 @@ fn what_was_exported_is_imported_whole() {
     assert_eq!(std::fs::read(dump).unwrap(), std::fs::read(again).unwrap());
 }
 
+/// A chat on this machine that takes one message and says what it was.
+fn chat(listener: &std::net::TcpListener) -> Value {
+    let (mut stream, _) = listener.accept().unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut came, mut piece) = (Vec::new(), [0; 4096]);
+    loop {
+        let size = stream.read(&mut piece).unwrap();
+        came.extend_from_slice(&piece[..size]);
+        let text = String::from_utf8_lossy(&came).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length =
+            head.lines().find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+        if body.len() >= length.unwrap_or(usize::MAX) {
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok").unwrap();
+            return serde_json::from_str(body).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_crash_at_launch_reaches_the_chat() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let config = configured(folder.path());
+    let settings = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{settings}notify: notify.yaml\n")).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let secret = folder.path().join("chat-url");
+    std::fs::write(&secret, format!("http://{}/\n", listener.local_addr().unwrap())).unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let rules = format!(
+        "receivers:\n- {{name: chat, kind: slack, url: {{file: {}}}}}\nurgent: {{to: [chat]}}\n",
+        secret.display()
+    );
+    std::fs::write(folder.path().join("notify.yaml"), rules).unwrap();
+    let daemon = Running::start(&config);
+    let report = concat!(
+        r#"{"app_name":"Chat","bug_type":"309","os_version":"iPhone OS 17.2 (21C62)","bundleID":"example.chat"}"#,
+        "\n",
+        r#"{"procName":"Chat","procLaunch":"2026-11-20 10:00:00.0000 +0000","#,
+        r#""captureTime":"2026-11-20 10:00:01.0000 +0000","#,
+        r#""exception":{"type":"EXC_BAD_ACCESS","signal":"SIGSEGV"},"faultingThread":0,"#,
+        r#""threads":[{"triggered":true,"frames":[{"imageIndex":0,"imageOffset":64,"symbol":"Room.open"}]}],"#,
+        r#""usedImages":[{"source":"P","name":"Chat","base":4294967296,"size":65536,"#,
+        r#""uuid":"4a1e0000-0000-3000-8000-000000000001","path":"/private/var/containers/Bundle/A/Chat.app/Chat"}]}"#,
+    );
+    let mut stream = TcpStream::connect(&daemon.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let head = format!("host: {}\r\nconnection: close\r\ncontent-length: {}", daemon.address, report.len());
+    write!(stream, "POST /api/v1/crashes?name=a.ips HTTP/1.1\r\n{head}\r\n\r\n{report}").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    let told = chat(&listener);
+    let title = told["blocks"][0]["text"]["text"].as_str().unwrap();
+    assert!(title.starts_with("new crash: Chat | bad access"), "{told}");
+    let mut daemon = daemon;
+    daemon.terminate();
+    assert!(daemon.child.wait().unwrap().success());
+}
+
 const POOLS: &str = "pools:\n  - name: all\n    serves: [crash, custom]\n    rest: true\n";
 
 /// A farm with one case and a schedule that no build serves.

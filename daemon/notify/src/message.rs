@@ -126,6 +126,15 @@ impl Message {
         }
     }
 
+    /// Lets go of all but its title, its links and what became of a ticket: what is done is kept for months, in memory
+    /// too.
+    pub fn shed(&mut self) {
+        self.facts = Vec::new();
+        self.stack = Vec::new();
+        self.items = Vec::new();
+        self.mentions = Vec::new();
+    }
+
     /// One message in place of several, in their order; `more` others wait behind it.
     pub fn digest(messages: &[&Self], more: usize) -> Self {
         let severity = messages.iter().map(|message| message.severity).max().unwrap_or(Severity::Notice);

@@ -33,6 +33,9 @@ pub const WAITING_MAX: usize = 5_000;
 /// For how long what is done is kept: as long as people look back.
 pub const KEPT: Duration = Duration::from_secs(90 * 86_400);
 
+/// What is kept of messages that are done, at most: a month of a large farm on a bad month.
+pub const DONE_MAX: usize = 50_000;
+
 /// The longest answer that is kept, bytes.
 const ANSWER_BYTES_MAX: usize = 300;
 
@@ -71,6 +74,11 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Whether it is still to be told.
+    pub fn waits(&self) -> bool {
+        matches!(self.state, State::Waiting { .. })
+    }
+
     /// Whether nobody was told and nobody will be.
     pub fn is_untold(&self) -> bool {
         matches!(self.state, State::Held { .. } | State::Failed { .. })
@@ -350,7 +358,10 @@ impl Outbox {
         }
         self.keys.insert(letter.key.clone(), id);
         self.groups.entry(letter.group.clone()).or_default().insert(id);
-        let Letter { receiver, key, group, message, why, due: _, manner: _ } = letter;
+        let Letter { receiver, key, group, mut message, why, due: _, manner: _ } = letter;
+        if !matches!(state, State::Waiting { .. }) {
+            message.shed();
+        }
         let older_keys = Vec::new();
         let entry = Entry {
             id,
@@ -376,12 +387,8 @@ impl Outbox {
             message.ticket.as_ref().is_some_and(|ticket| ticket.action == TicketAction::Comment)
         };
         let busy = self.in_flight.get(&letter.receiver);
-        let last = self
-            .waiting
-            .get(&letter.receiver)?
-            .iter()
-            .rev()
-            .find_map(|id| self.entries.get(id).filter(|entry| entry.group == letter.group))?;
+        let about = self.groups.get(&letter.group)?.iter().rev().filter_map(|id| self.entries.get(id));
+        let last = about.filter(|entry| entry.receiver == letter.receiver).find(|entry| entry.waits())?;
         let free = !busy.is_some_and(|busy| busy.contains(&last.id));
         (free && comments(&letter.message) && comments(&last.message)).then_some(last.id)
     }
@@ -449,12 +456,18 @@ impl Outbox {
         }
     }
 
-    /// Forgets what has been done for longer than [`KEPT`].
+    /// Forgets what has been done for longer than [`KEPT`], and the oldest beyond [`DONE_MAX`].
     pub fn prune(&mut self, now: Time) {
+        let mut spare = self.entries.len().saturating_sub(DONE_MAX);
+        let mut is_spare = move || {
+            let is_spare = spare > 0;
+            spare = spare.saturating_sub(1);
+            is_spare
+        };
         let old: Vec<EntryId> = self
             .entries
             .values()
-            .filter(|entry| !matches!(entry.state, State::Waiting { .. }) && entry.at.after(KEPT) <= now)
+            .filter(|entry| !entry.waits() && (is_spare() || entry.at.after(KEPT) <= now))
             .map(|entry| entry.id)
             .collect();
         for id in old {
@@ -649,6 +662,7 @@ impl Outbox {
     fn finish(&mut self, id: EntryId, state: State, answer: &str) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.state = state;
+        entry.message.shed();
         entry.last_answer = Some(crate::text::one_line(answer, ANSWER_BYTES_MAX));
         if let Some(waiting) = self.waiting.get_mut(&entry.receiver) {
             waiting.remove(&id);

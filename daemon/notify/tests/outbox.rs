@@ -12,7 +12,7 @@ use holdfast_notify::TicketAction;
 use holdfast_notify::event::{DedupeKey, GroupId, ReceiverName};
 use holdfast_notify::message::{Message, Ticket};
 use holdfast_notify::outbox::{
-    Accepted, BACKOFF_FIRST, EntryId, Letter, Manner, Next, Outbox, Outcome, State, Stored, TRIES_MAX,
+    Accepted, BACKOFF_FIRST, EntryId, KEPT, Letter, Manner, Next, Outbox, Outcome, State, Stored, TRIES_MAX,
     TicketState,
 };
 use holdfast_notify::rate::Limit;
@@ -352,4 +352,26 @@ fn a_digest_waits_for_its_round_and_lets_the_urgent_past() {
     outbox.answered(at(11), urgent.id, good(), 0.0);
     let Next::Send(digest) = outbox.next(at(50_000)) else { panic!("it is due") };
     assert_eq!(digest.entries.len(), 3);
+}
+
+#[test]
+fn what_is_done_is_small_and_forgotten_when_nobody_looks_back_any_more() {
+    let mut outbox = outbox(5);
+    let mut disk = Disk::default();
+    outbox.accept(at(0), letter("a", "g", "k1", 0));
+    outbox.hold(at(0), letter("a", "g", "k2", 0), "betas".to_owned());
+    let Next::Send(parcel) = outbox.next(at(0)) else { panic!("it is due") };
+    assert!(!parcel.message.stack.is_empty());
+    outbox.answered(at(1), parcel.id, good(), 0.0);
+    assert!(outbox.entries().all(|entry| entry.message.stack.is_empty() && !entry.message.title.is_empty()));
+    outbox.accept(at(2), letter("b", "g", "k3", 1_000_000));
+    disk.keep(&mut outbox);
+    let late = i64::try_from(KEPT.as_millis()).unwrap();
+    outbox.prune(at(late - 1));
+    assert_eq!(outbox.entries().count(), 3);
+    outbox.prune(at(late));
+    disk.keep(&mut outbox);
+    let left: Vec<_> = outbox.entries().map(|entry| entry.key.clone()).collect();
+    assert_eq!(left, [DedupeKey::from("k3")], "what waits stays");
+    assert_eq!(disk.entries.len(), 1);
 }

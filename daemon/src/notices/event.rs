@@ -81,22 +81,39 @@ fn os_stage(os: Option<&str>) -> OsStage {
     if is_beta { OsStage::Beta } else { OsStage::Released }
 }
 
-/// The functions that tell, with the top one of the app marked; that one alone when no other is known.
+/// The functions that tell, with the top one of the app marked; that one in front when it is none of them.
 fn stack(crash: &CrashView) -> Vec<Frame> {
     let names = crash.signature.as_ref().map(|signature| signature.stack.as_slice()).unwrap_or_default();
     let module = crash.process.clone().unwrap_or_default();
-    let frame = |function: &str, in_app| Frame {
-        module: module.clone(),
-        function: function.to_owned(),
-        file: None,
-        line: None,
-        in_app,
+    let mut frames: Vec<Frame> = names
+        .iter()
+        .map(|name| Frame {
+            module: module.clone(),
+            function: name.clone(),
+            file: None,
+            line: None,
+            in_app: false,
+        })
+        .collect();
+    let Some(top) = crash.top_frame.as_deref().map(top_frame) else { return frames };
+    match frames.iter().position(|frame| top.function.contains(&frame.function)) {
+        Some(place) => frames.splice(place..=place, [top]).for_each(drop),
+        None => frames.insert(0, top),
+    }
+    frames
+}
+
+/// `Chat Room::open(int) (room.cpp:12)`, as the crash reader writes it. The file has lost its folders.
+fn top_frame(text: &str) -> Frame {
+    let (module, rest) = text.split_once(' ').unwrap_or(("?", text));
+    let source = rest.strip_suffix(')').and_then(|rest| rest.rsplit_once(" ("));
+    let source = source.filter(|(_, place)| place.contains('.') && !place.contains(['(', ')', ' ']));
+    let (function, place) = source.map_or((rest, None), |(function, place)| (function, Some(place)));
+    let (file, line) = match place.map(|place| place.rsplit_once(':').unwrap_or((place, ""))) {
+        Some((file, line)) => (Some(file.to_owned()), line.parse().ok()),
+        None => (None, None),
     };
-    let top = crash.top_frame.as_deref();
-    let marked = names.iter().position(|name| top.is_some_and(|top| top.contains(name.as_str())));
-    let frames = names.iter().enumerate().map(|(place, name)| frame(name, Some(place) == marked));
-    let alone = top.filter(|_| marked.is_none()).map(|top| frame(top, true));
-    alone.into_iter().chain(frames).collect()
+    Frame { module: module.to_owned(), function: function.to_owned(), file, line, in_app: true }
 }
 
 #[cfg(test)]
@@ -126,6 +143,22 @@ mod tests {
         ];
         for (read, expected) in table {
             assert_eq!(phase(Some(read.words())), expected);
+        }
+    }
+
+    #[test]
+    fn the_top_frame_is_taken_apart_as_it_was_written() {
+        let table = [
+            ("Chat Room::open(int) (room.cpp:12)", "Chat", "Room::open(int)", Some("room.cpp"), Some(12)),
+            ("Chat -[Room open:] + 4", "Chat", "-[Room open:] + 4", None, None),
+            ("Chat operator() (int)", "Chat", "operator() (int)", None, None),
+            ("Chat f (a.m)", "Chat", "f", Some("a.m"), None),
+            ("? + 0x40", "?", "+ 0x40", None, None),
+        ];
+        for (text, module, function, file, line) in table {
+            let frame = top_frame(text);
+            let found = (frame.module.as_str(), frame.function.as_str(), frame.file.as_deref(), frame.line);
+            assert_eq!(found, (module, function, file, line), "{text}");
         }
     }
 }
