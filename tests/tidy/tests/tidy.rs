@@ -15,10 +15,11 @@ const TOP: [&str; 9] =
     ["Cargo.toml", "Cargo.lock", "LICENSE", "README.md", "agent", "config", "daemon", "scripts", "tests"];
 
 /// Which of our crates each crate may depend on in its normal dependencies. Every arrow points down.
-const ARROWS: [(&str, &[&str]); 20] = [
+const ARROWS: [(&str, &[&str]); 21] = [
     ("holdfast-wire", &[]),
     ("holdfast-calendar", &["holdfast-wire"]),
     ("holdfast-scheduler", &["holdfast-wire", "holdfast-calendar"]),
+    ("holdfast-bisect", &[]),
     ("holdfast-crash", &["holdfast-wire"]),
     ("holdfast-symbols", &["holdfast-crash"]),
     ("holdfast-notify", &["holdfast-wire"]),
@@ -29,6 +30,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
             "holdfast-wire",
             "holdfast-scheduler",
             "holdfast-calendar",
+            "holdfast-bisect",
             "holdfast-crash",
             "holdfast-notify",
             "holdfast-symbols",
@@ -53,10 +55,11 @@ const ARROWS: [(&str, &[&str]); 20] = [
 ];
 
 /// Crates that must be pure: no async runtime, no network, no files through a dependency.
-const PURE: [(&str, &[&str]); 4] = [
+const PURE: [(&str, &[&str]); 5] = [
     ("holdfast-scheduler", &["tokio", "serde", "reqwest", "sled", "getrandom", "jiff"]),
     ("holdfast-calendar", &["tokio", "reqwest", "sled", "getrandom"]),
     ("holdfast-attempt", &["tokio", "reqwest", "getrandom"]),
+    ("holdfast-bisect", &["tokio", "serde", "reqwest", "sled", "getrandom"]),
     ("holdfast-crash", &["tokio", "reqwest", "sled"]),
 ];
 
