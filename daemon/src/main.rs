@@ -154,7 +154,6 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let farm_loop = farm_loop.keeping(Keeping { retention: loaded.daemon.retention, blobs: blobs.clone() });
     let reloader = Arc::new(Reloader::new(loaded.daemon.clone(), farm.clone()));
     let stopping = CancellationToken::new();
-    let signed = farm.clone();
     let named = follow(
         farm.clone(),
         blobs.clone(),
@@ -164,11 +163,13 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     );
     let environment: Environment = Arc::new(|name| std::env::var(name).ok());
     let post = tokio::spawn(carry(farm.clone(), clock.clone(), environment, stopping.clone()));
+    let (signed, searching) = (farm.clone(), (farm.clone(), clock.clone()));
     let app = App::from(Shared {
         farm,
         blobs: blobs.clone(),
         symbols: symbols.clone(),
         signing: loaded.daemon.signatures.clone(),
+        hunt: loaded.daemon.first_bad.clone(),
         clock,
         reloader: reloader.clone(),
         limits: loaded.daemon.limits,
@@ -193,6 +194,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     let server = axum::serve(listener, router(app)).with_graceful_shutdown(stopped.cancelled_owned());
     let mut server = tokio::spawn(server.into_future());
     let signing = tokio::spawn(sign_anew(signed, blobs, symbols, loaded.daemon.signatures));
+    let searching = tokio::spawn(groups::search(searching.0, searching.1, loaded.daemon.first_bad));
     tracing::info!(%address, "serving");
     writeln!(std::io::stdout(), "ready http://{address}").context("cannot tell that the daemon is ready")?;
     let naming = tokio::spawn(named);
@@ -215,6 +217,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     reloads.abort();
     signing.abort();
     naming.abort();
+    searching.abort();
     stopping.cancel();
     if tokio::time::timeout(loaded.daemon.timeouts.shutdown, server).await.is_err() {
         tracing::warn!("some requests were still open and have been cut");

@@ -119,6 +119,9 @@ pub enum BuildCommand {
         /// Who wrote the commit.
         #[arg(long)]
         author: Option<String>,
+        /// A commit that it follows; may be said several times. From these, builds have their order.
+        #[arg(long = "parent", value_name = "COMMIT")]
+        parents: Vec<String>,
     },
     /// Uploads the symbols of a build that the farm has. Crashes that waited for them are named.
     #[command(

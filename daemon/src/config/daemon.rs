@@ -5,15 +5,17 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use holdfast_bisect::Demands;
 use holdfast_crash::Rules;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::yaml::{Mistake, Source};
+use crate::groups::Hunt;
 use crate::symbols::SourceLinks;
 
 /// The daemon's own settings, checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct DaemonConfig {
     /// The file itself.
     pub file: PathBuf,
@@ -39,6 +41,8 @@ pub struct DaemonConfig {
     pub signatures: Rules,
     /// Where symbols are looked for besides uploads, and how source lines are turned into links.
     pub symbols: SymbolsConfig,
+    /// For which crash groups the first bad build is looked for.
+    pub first_bad: Hunt,
     /// What an operator should know although nothing is wrong.
     pub warnings: Vec<String>,
 }
@@ -139,6 +143,9 @@ pub(super) struct Raw {
     /// Where symbols are looked for besides uploads, and how source lines are turned into links.
     #[serde(default)]
     symbols: RawSymbols,
+    /// Looking for the build that brought a crash group, in idle time.
+    #[serde(default)]
+    first_bad: RawFirstBad,
 }
 
 /// How long is too long, seconds.
@@ -207,6 +214,24 @@ struct RawSignatures {
     skip: Vec<String>,
 }
 
+/// Looking for the build that brought a crash group, in idle time.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct RawFirstBad {
+    /// The branch whose groups are looked after; null tests nothing.
+    branch: Option<String>,
+    /// The chance at which a build is named, of a hundred.
+    confidence_percent: u64,
+    /// Attempts for one group at most.
+    attempts_max: u64,
+}
+
+impl Default for RawFirstBad {
+    fn default() -> Self {
+        Self { branch: Some("trunk".to_owned()), confidence_percent: 95, attempts_max: 400 }
+    }
+}
+
 impl Default for RawSignatures {
     fn default() -> Self {
         let Rules { frames, skip } = Rules::default();
@@ -269,6 +294,13 @@ impl DaemonConfig {
                 links: raw.symbols.links().ok().flatten(),
                 folder: raw.symbols.folder.map(|path| folder.join(path)),
             },
+            first_bad: Hunt {
+                branch: raw.first_bad.branch,
+                demands: Demands {
+                    confidence: raw.first_bad.confidence_percent as f64 / 100.0,
+                    attempts_max: u32::try_from(raw.first_bad.attempts_max).unwrap_or(u32::MAX),
+                },
+            },
             warnings,
         })
     }
@@ -297,6 +329,8 @@ fn mistakes(source: &Source, raw: &Raw) -> Vec<Mistake> {
         ("timeouts.upload_idle_s", timeouts.upload_idle_s, 1, 3_600),
         ("timeouts.shutdown_s", timeouts.shutdown_s, 1, 300),
         ("retention.ended_jobs_days", retention.ended_jobs_days, 1, 36_500),
+        ("first_bad.confidence_percent", raw.first_bad.confidence_percent, 51, 99),
+        ("first_bad.attempts_max", raw.first_bad.attempts_max, 1, 100_000),
         ("signatures.frames", raw.signatures.frames, 1, 10),
         ("retention.idempotency_keys_days", retention.idempotency_keys_days, 1, 365),
     ];

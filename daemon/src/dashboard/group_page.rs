@@ -1,9 +1,10 @@
 //! The pages of crash groups: all of them, and one with its trend, its builds and its crashes.
 
-use holdfast_wire::group::{DayCount, GroupState, GroupView, Seen, SeenInBuild};
+use holdfast_wire::group::{DayCount, FirstBad, GroupState, GroupView, Seen, SeenInBuild};
 use holdfast_wire::time::Time;
 use maud::{Markup, html};
 
+use super::axis::shares;
 use super::job_page::table;
 use super::part::all;
 use super::picture::{GroupPage, GroupsPage};
@@ -133,10 +134,27 @@ fn head(group: &GroupView, now: Time) -> Markup {
                 @if let Some(first) = group.first_seen { dt { "first seen" } dd { (ago(first, now)) } }
                 @if let Some(last) = group.last_seen { dt { "last seen" } dd { (ago(last, now)) } }
                 @if let Some(bad) = &group.first_bad { dt { "first bad build" } dd { (build_name(bad)) } }
+                @if let Some(odds) = &group.odds { dt { "brought by" } dd { (suspects(odds)) } }
                 @if let Some(good) = &group.last_good { dt { "last good build" } dd { (build_name(good)) } }
                 @if !group.absorbed.is_empty() {
                     dt { "merged into it" }
                     dd { @for id in &group.absorbed { a href={ "/groups/" (id) } { (id) } " " } }
+                }
+            }
+        }
+    }
+}
+
+/// Which build brought it, as far as the odds say: the wider the bar, the likelier.
+fn suspects(odds: &FirstBad) -> Markup {
+    html! {
+        @if !odds.is_certain { p { "one of " (count(usize::try_from(odds.builds).unwrap_or(usize::MAX), "build")) ", not certain yet" } }
+        ul.uses.plain {
+            @for suspect in odds.suspects.iter().filter(|suspect| suspect.percent > 0) {
+                li {
+                    span.name { (build_name(&suspect.build)) }
+                    (shares(&format!("{} %", suspect.percent), 100, &[(u64::from(suspect.percent), "over".to_owned())]))
+                    span.words { (suspect.percent) " %, " (suspect.build.count) " of " (suspect.build.attempts_run) " attempts crashed so" }
                 }
             }
         }

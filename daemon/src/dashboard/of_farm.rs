@@ -139,7 +139,7 @@ impl Pictures for App {
         let ids = ids(&snapshot, Which::Open, now);
         let groups = ids.iter().take(GROUPS_MAX).filter_map(|id| snapshot.groups.get(id));
         GroupsPage {
-            groups: groups.map(|group| crate::groups::view(&snapshot, group, now)).collect(),
+            groups: groups.map(|group| crate::groups::view(&snapshot, group, &self.hunt, now)).collect(),
             total: ids.len(),
             simulated: snapshot.phones().any(|phone| phone.facts.simulated),
         }
@@ -152,7 +152,7 @@ impl Pictures for App {
         let newest = stats.crashes.iter().filter_map(|(_, id)| snapshot.crashes.get(id));
         let phones: Vec<PhoneView> = snapshot.phones().collect();
         Some(GroupPage {
-            group: crate::groups::view(&snapshot, group, self.clock.now()),
+            group: crate::groups::view(&snapshot, group, &self.hunt, self.clock.now()),
             crashes: newest.take(CRASHES_MAX).map(|crash| (**crash).clone()).collect(),
             simulated: phones.iter().any(|phone| phone.facts.simulated),
             phones,

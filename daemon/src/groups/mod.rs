@@ -7,17 +7,23 @@
 //! | [`sign`] | the signature of a crash, and the task that signs what was signed otherwise before |
 //! | [`view`] | what readers are shown, and what is suggested to them |
 //! | [`runs`] | how often builds were tested |
+//! | [`first_bad`] | which build brought a group |
+//! | [`search`] | the idle jobs by which the farm finds out |
 //!
 //! Signatures themselves are `daemon/crash`'s.
 
 mod book;
+mod first_bad;
 mod group;
 mod runs;
+mod search;
 mod sign;
 mod view;
 
 pub use book::{Filed, GroupRefused, Groups, Known, News, Regrouped};
+pub use first_bad::{Hunt, Row, first_bad, row};
 pub use group::{Group, GroupRecord, Stats};
 pub use runs::BuildRuns;
+pub use search::{Search, Wish, search};
 pub use sign::{Signed, is_current, sign, sign_anew};
 pub use view::{suggestions, view};

@@ -11,6 +11,7 @@ use holdfast_wire::id::{BuildHash, CrashId};
 use holdfast_wire::time::Time;
 use imbl::OrdMap;
 
+use super::first_bad::{Hunt, first_bad as first_bad_odds};
 use super::group::{Group, Stats, day, day_begins};
 use crate::snapshot::Snapshot;
 
@@ -36,7 +37,7 @@ const SPLIT_MAX: f64 = 0.25;
 const PART_MIN: usize = 2;
 
 /// What readers are shown of a group.
-pub fn view(snapshot: &Snapshot, group: &Group, now: Time) -> GroupView {
+pub fn view(snapshot: &Snapshot, group: &Group, hunt: &Hunt, now: Time) -> GroupView {
     let (record, stats) = (&group.record, snapshot.groups.stats(group));
     let newest = stats.crashes.iter().find_map(|(_, id)| snapshot.crashes.get(id));
     let mut builds: Vec<SeenInBuild> =
@@ -56,6 +57,7 @@ pub fn view(snapshot: &Snapshot, group: &Group, now: Time) -> GroupView {
         first_seen: stats.first(),
         last_seen: stats.last(),
         last_good: first_bad.as_ref().and_then(|bad| last_good(snapshot, &stats, bad)),
+        odds: first_bad_odds(snapshot, &stats, hunt),
         first_bad,
         attempts: stats.attempts.len() as u64,
         attempts_run: builds.iter().map(|seen| seen.attempts_run).sum(),
@@ -142,7 +144,7 @@ fn parts(stacks: &Stacks) -> Vec<Vec<CrashId>> {
     others.map(|part| part.into_iter().map(|(id, _)| *id).collect()).collect()
 }
 
-fn seen_in(snapshot: &Snapshot, hash: BuildHash, count: u64) -> SeenInBuild {
+pub(super) fn seen_in(snapshot: &Snapshot, hash: BuildHash, count: u64) -> SeenInBuild {
     let build = snapshot.builds.get(&hash);
     let origin = build.map(|build| build.origin.clone()).unwrap_or_default();
     SeenInBuild {

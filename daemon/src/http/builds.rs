@@ -37,10 +37,15 @@ pub struct Upload {
     branch: Option<String>,
     /// Who wrote the commit.
     author: Option<String>,
+    /// The commits that it follows, with commas between them: from these, builds have their order.
+    parents: Option<String>,
 }
 
 /// How long symbols wait for others to be looked into: a large app's take a minute.
 const CHECKS_WAIT_MAX: Duration = Duration::from_secs(600);
+
+/// Parents of a commit: an octopus has more arms than any merge.
+const PARENTS_MAX: usize = 16;
 
 /// Longest commit, branch or author, in bytes: they go into every job's table.
 const ORIGIN_BYTES_MAX: usize = 256;
@@ -55,7 +60,12 @@ pub async fn upload(
     Query(upload): Query<Upload>,
     body: RawBody,
 ) -> Result<(StatusCode, Json<Build>), Refusal> {
-    let said = [("commit", &upload.commit), ("branch", &upload.branch), ("author", &upload.author)];
+    let said = [
+        ("commit", &upload.commit),
+        ("branch", &upload.branch),
+        ("author", &upload.author),
+        ("parents", &upload.parents),
+    ];
     for (name, value) in said {
         let bad = |text: &&String| text.len() > ORIGIN_BYTES_MAX || text.chars().any(char::is_control);
         if value.as_ref().filter(bad).is_some() {
@@ -81,7 +91,9 @@ pub async fn upload(
         })
     })
     .await?;
-    let origin = Origin { commit: upload.commit, branch: upload.branch, author: upload.author };
+    let parents = upload.parents.iter().flat_map(|parents| parents.split(',')).map(str::trim);
+    let parents = parents.filter(|parent| !parent.is_empty()).take(PARENTS_MAX).map(str::to_owned).collect();
+    let origin = Origin { commit: upload.commit, branch: upload.branch, author: upload.author, parents };
     let build = Box::new(Build { identity, origin, uploaded_at: app.clock.now(), symbols: None });
     let build = app.farm.ask(|answer| Ask::Build { build, answer }).await?;
     Ok((StatusCode::CREATED, Json((*build).clone())))

@@ -59,7 +59,7 @@ pub async fn list(
     let page = app.listings.groups.page(
         &Paging { limit, cursor },
         || ids(&snapshot, state.unwrap_or_default(), now),
-        |id| snapshot.groups.get(id).map(|group| view(&snapshot, group, now)),
+        |id| snapshot.groups.get(id).map(|group| view(&snapshot, group, &app.hunt, now)),
     )?;
     Ok(Json(page))
 }
@@ -193,7 +193,7 @@ pub async fn import(
 
 fn shown(app: &App, snapshot: &Snapshot, id: &GroupId) -> Result<GroupView, Refusal> {
     let group = snapshot.groups.get(id).ok_or_else(|| GroupRefused::Unknown(id.clone()))?;
-    Ok(view(snapshot, group, app.clock.now()))
+    Ok(view(snapshot, group, &app.hunt, app.clock.now()))
 }
 
 /// The group of this id, or the only one whose id begins so.

@@ -14,6 +14,7 @@ use crate::blobs::Blobs;
 use crate::clock::Clock;
 use crate::config::{Catalogue, Limits, Timeouts};
 use crate::farm::Farm;
+use crate::groups::Hunt;
 use crate::reasons::Reasons;
 use crate::reload::Reloader;
 use crate::symbols::Symbols;
@@ -33,6 +34,8 @@ pub struct Shared {
     pub signing: holdfast_crash::Rules,
     /// Symbols of builds.
     pub symbols: Symbols,
+    /// For which crash groups the first bad build is looked for.
+    pub hunt: Hunt,
     /// The one clock.
     pub clock: Arc<Clock>,
     /// Reads the configuration again.

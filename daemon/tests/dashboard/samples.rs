@@ -13,7 +13,7 @@ use holdfast_wire::api::{
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::crash::{CrashLimit, CrashSource, Fullness};
-use holdfast_wire::group::{DayCount, GroupState, GroupView, Seen, SeenInBuild};
+use holdfast_wire::group::{DayCount, FirstBad, GroupState, GroupView, Seen, SeenInBuild, Suspect};
 use holdfast_wire::id::{AttemptId, BuildHash, CrashId, GroupId, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
@@ -346,6 +346,14 @@ pub(crate) fn group() -> GroupView {
         first_seen: Some(before(8_000)),
         last_seen: Some(before(60)),
         builds: vec![bad.clone()],
+        odds: Some(FirstBad {
+            is_certain: false,
+            builds: 4,
+            suspects: vec![
+                Suspect { build: bad.clone(), percent: 71 },
+                Suspect { build: good.clone(), percent: 28 },
+            ],
+        }),
         first_bad: Some(bad),
         last_good: Some(good),
         phones: vec![seen("00008110-000A2D8E3C41801E", 7)],

@@ -158,6 +158,7 @@ impl Daemon {
             blobs: Blobs::open(&folder.join("blobs")).unwrap(),
             signing: holdfast_crash::Rules::default(),
             symbols: Symbols::open(&folder.join("symbols"), symbols).unwrap(),
+            hunt: holdfastd::groups::Hunt { branch: None, demands: Default::default() },
             clock,
             reloader,
             limits: Limits { blob_bytes_max: 1 << 20, ..Limits::default() },

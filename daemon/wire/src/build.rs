@@ -19,6 +19,9 @@ pub struct Origin {
     /// Who wrote the commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub author: Option<String>,
+    /// The commits that it follows: from these, builds have their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<String>,
 }
 
 /// What a phone and a person need to know of a build before it is installed.

@@ -151,6 +151,9 @@ pub struct GroupView {
     pub first_bad: Option<SeenInBuild>,
     /// The newest build before that on the same branch that was tested without it.
     pub last_good: Option<SeenInBuild>,
+    /// What the odds say of the build that brought it; none when no crash has a build of a branch.
+    #[serde(default)]
+    pub odds: Option<FirstBad>,
     /// Phones, most often first; at most ten, as in all such lists.
     pub phones: Vec<Seen>,
     /// Models of phones.
@@ -171,6 +174,28 @@ pub struct GroupView {
     pub samples: Vec<CrashId>,
     /// Groups that were merged into it.
     pub absorbed: Vec<GroupId>,
+}
+
+/// What the odds say of the build that brought a group, from all attempts so far: a crash may be flaky.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct FirstBad {
+    /// Whether they are good enough to name one.
+    pub is_certain: bool,
+    /// Builds in question.
+    pub builds: u64,
+    /// The likeliest of them, the likeliest first; at most five.
+    pub suspects: Vec<Suspect>,
+}
+
+/// A build that may have brought a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Suspect {
+    /// Which.
+    pub build: SeenInBuild,
+    /// The chance that it is the one, of a hundred, rounded down.
+    pub percent: u8,
 }
 
 /// `GET /api/v1/groups/{id}/suggestions`: what an operator may want to do. Nothing of it is done by itself.

@@ -25,10 +25,11 @@ const DRAW_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(super) async fn run(context: &Context, command: BuildCommand) -> Result<Exit, Failure> {
     match command {
-        BuildCommand::Upload { archive, symbols, commit, branch, author } => {
+        BuildCommand::Upload { archive, symbols, commit, branch, author, parents } => {
             let hash = hash_file(&archive).await?;
             let mut query = vec![("hash", hash)];
-            let origin = [("commit", commit), ("branch", branch), ("author", author)];
+            let parents = (!parents.is_empty()).then(|| parents.join(","));
+            let origin = [("commit", commit), ("branch", branch), ("author", author), ("parents", parents)];
             query.extend(origin.into_iter().filter_map(|(name, value)| Some((name, value?))));
             let mut build: Build =
                 send_file(context, Method::POST, "/api/v1/builds", &query, &archive).await?;

@@ -2,7 +2,9 @@
 
 use holdfast_wire::api::{CrashView, Page};
 use holdfast_wire::build::Build;
-use holdfast_wire::group::{GroupDeed, GroupState, GroupView, Seen, SeenInBuild, Suggestions};
+use holdfast_wire::group::{
+    FirstBad, GroupDeed, GroupState, GroupView, Seen, SeenInBuild, Suggestions, Suspect,
+};
 use holdfast_wire::id::{BuildHash, CrashId, GroupId};
 use serde::{Deserialize, Serialize};
 
@@ -142,6 +144,7 @@ fn describe(group: &GroupView, suggestions: &Suggestions) -> String {
         ("first seen", group.first_seen.map(|at| ago(now, at)).unwrap_or_default()),
         ("last seen", group.last_seen.map(|at| ago(now, at)).unwrap_or_default()),
         ("first bad build", group.first_bad.as_ref().map(in_build).unwrap_or_default()),
+        ("brought by", group.odds.as_ref().map(odds).unwrap_or_default()),
         ("last good build", group.last_good.as_ref().map(in_build).unwrap_or_default()),
         ("launch phases", seen(&group.launch_phases)),
         ("cases", seen(&group.cases)),
@@ -195,6 +198,19 @@ fn state(state: &GroupState) -> String {
         GroupState::Fixed { build: None, since } => format!("fixed in builds uploaded after {since}"),
         GroupState::Regressed { build, at } => format!("regressed in build {} at {at}", build.short()),
         GroupState::Merged { into } => format!("merged into {into}: holdfast group show {into}"),
+    }
+}
+
+/// Which build brought it, as far as the odds say.
+fn odds(odds: &FirstBad) -> String {
+    let chance = |suspect: &Suspect| format!("{} ({} %)", in_build(&suspect.build), suspect.percent);
+    match odds.suspects.first() {
+        Some(suspect) if odds.is_certain => chance(suspect),
+        _ => {
+            let likely = odds.suspects.iter().filter(|suspect| suspect.percent > 0).map(chance);
+            let likely: Vec<String> = likely.collect();
+            format!("one of {} builds, not certain yet: {}", odds.builds, likely.join(", "))
+        }
     }
 }
 

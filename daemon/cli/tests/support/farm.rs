@@ -145,6 +145,7 @@ impl Farm {
                 commit: Some("3f2c1abd0912ffee".to_owned()),
                 branch: Some("feature/chat".to_owned()),
                 author: None,
+                parents: Vec::new(),
             },
             uploaded_at: self.ago(90),
             symbols: None,

@@ -1,0 +1,171 @@
+//! Which build brought a group: the builds in question in the order of their commits, what was seen of each, and what the
+//! odds say. Testing more of them is `search`'s.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::sync::Arc;
+
+use holdfast_bisect::{Demands, Seen, odds};
+use holdfast_wire::api::CrashView;
+use holdfast_wire::build::Build;
+use holdfast_wire::group::{FirstBad, Suspect};
+use holdfast_wire::id::{AttemptId, BuildHash, CaseName, CrashId};
+
+use super::group::{Group, Stats};
+use super::view::seen_in;
+use crate::snapshot::Snapshot;
+
+/// Builds in question, at most: the newest of more.
+const BUILDS_MAX: usize = 60;
+/// Good builds before the newest good one that are looked at, too: one that passed may have been lucky.
+const GOOD_BEFORE: usize = 3;
+/// Crashes of a group that are counted, newest first.
+const CRASHES_COUNTED_MAX: usize = 2_000;
+/// Suspects that a view names.
+const SUSPECTS_MAX: usize = 5;
+
+/// For which groups the first bad build is looked for, and how surely.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hunt {
+    /// The branch whose groups are looked after; none: nothing is tested, and odds are shown all the same.
+    pub branch: Option<String>,
+    /// When it is enough.
+    pub demands: Demands,
+}
+
+/// The builds of which one brought a group, in the order of their commits, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Which.
+    pub builds: Vec<Arc<Build>>,
+    /// What was seen of each.
+    pub seen: Vec<Seen>,
+    /// The cases in which it was seen; none when nobody knows.
+    pub cases: BTreeSet<CaseName>,
+}
+
+/// The builds in question; none when no crash of the group has a build with a branch.
+pub fn row(snapshot: &Snapshot, stats: &Stats) -> Option<Row> {
+    let bad: Vec<&Arc<Build>> = stats.builds.keys().filter_map(|hash| snapshot.builds.get(hash)).collect();
+    let of =
+        bad.iter().filter(|build| build.origin.branch.is_some()).min_by_key(|build| build.uploaded_at)?;
+    let (bundle, branch) = (of.identity.bundle_id.clone(), of.origin.branch.clone());
+    let all = snapshot
+        .builds
+        .values()
+        .filter(|build| build.identity.bundle_id == bundle && build.origin.branch == branch);
+    let builds = in_order(all.cloned().collect());
+    let is_bad = |build: &Arc<Build>| stats.builds.contains_key(&build.identity.hash);
+    let last = builds.iter().position(is_bad)?;
+    let cases: BTreeSet<CaseName> = stats.cases.keys().filter_map(|case| case.parse().ok()).collect();
+    let attempts = |build: &Build| attempts(snapshot, build.identity.hash, &cases);
+    let good = builds[..last].iter().rposition(|build| attempts(build) > 0);
+    let first =
+        good.map_or(0, |good| good.saturating_sub(GOOD_BEFORE)).max((last + 1).saturating_sub(BUILDS_MAX));
+    let builds: Vec<Arc<Build>> = builds[first..=last].to_vec();
+    let crashed = crashed(snapshot, stats);
+    let seen = builds.iter().map(|build| {
+        let crashed = crashed.get(&build.identity.hash).copied().unwrap_or(0);
+        // What crashed before it could be counted ran all the same.
+        Seen { attempts: attempts(build).max(crashed), crashed }
+    });
+    Some(Row { seen: seen.collect(), builds, cases })
+}
+
+/// What readers are shown of it.
+pub fn first_bad(snapshot: &Snapshot, stats: &Stats, hunt: &Hunt) -> Option<FirstBad> {
+    let row = row(snapshot, stats)?;
+    let odds = odds(&row.seen)?;
+    let mut suspects: Vec<Suspect> = row
+        .builds
+        .iter()
+        .zip(&odds.first_bad)
+        .map(|(build, chance)| {
+            let hash = build.identity.hash;
+            let count = stats.builds.get(&hash).copied().unwrap_or(0);
+            // What is not certain is never shown as certain.
+            Suspect { build: seen_in(snapshot, hash, count), percent: (chance * 100.0).floor() as u8 }
+        })
+        .collect();
+    suspects.sort_by_key(|suspect| Reverse(suspect.percent));
+    suspects.truncate(SUSPECTS_MAX);
+    let most = odds.first_bad.iter().copied().fold(0.0, f64::max);
+    Some(FirstBad { is_certain: most >= hunt.demands.confidence, builds: row.builds.len() as u64, suspects })
+}
+
+/// Whether the first bad build of a group is to be looked for.
+pub(super) fn is_hunted(snapshot: &Snapshot, group: &Group, hunt: &Hunt) -> bool {
+    let Some(branch) = &hunt.branch else { return false };
+    let mut builds = group.stats.builds.keys().filter_map(|hash| snapshot.builds.get(hash));
+    builds.any(|build| build.origin.branch.as_ref() == Some(branch))
+}
+
+/// Attempts in which a build ran one of these cases, or any when none is named.
+fn attempts(snapshot: &Snapshot, build: BuildHash, cases: &BTreeSet<CaseName>) -> u32 {
+    let Some(runs) = snapshot.runs.get(&build) else { return 0 };
+    let of_cases = runs.cases.iter().filter(|(case, _)| cases.contains(*case)).map(|(_, runs)| *runs);
+    let attempts = if cases.is_empty() { runs.attempts } else { of_cases.max().unwrap_or(0) };
+    u32::try_from(attempts).unwrap_or(u32::MAX)
+}
+
+/// Attempts in which a group happened, by build; a crash outside of every attempt counts as one.
+fn crashed(snapshot: &Snapshot, stats: &Stats) -> BTreeMap<BuildHash, u32> {
+    #[derive(PartialEq, Eq, PartialOrd, Ord)]
+    enum Once {
+        Attempt(AttemptId),
+        Crash(CrashId),
+    }
+    let mut once: BTreeSet<(BuildHash, Once)> = BTreeSet::new();
+    let crashes =
+        stats.crashes.iter().take(CRASHES_COUNTED_MAX).filter_map(|(_, id)| snapshot.crashes.get(id));
+    once.extend(crashes.filter_map(|crash: &Arc<CrashView>| {
+        let of = crash.origin.attempt.map_or(Once::Crash(crash.origin.id), Once::Attempt);
+        Some((crash.build?, of))
+    }));
+    let mut count: BTreeMap<BuildHash, u32> = BTreeMap::new();
+    for (build, _) in once {
+        *count.entry(build).or_default() += 1;
+    }
+    count
+}
+
+/// Builds in the order of their commits: a commit comes after its parents, as far as uploads named them, else by when the
+/// farm first had it.
+fn in_order(builds: Vec<Arc<Build>>) -> Vec<Arc<Build>> {
+    let of_commit: BTreeMap<&str, usize> = builds
+        .iter()
+        .enumerate()
+        .filter_map(|(place, build)| Some((build.origin.commit.as_deref()?, place)))
+        .collect();
+    let mut parents_left = vec![0_usize; builds.len()];
+    let mut children: Vec<Vec<usize>> = vec![Vec::new(); builds.len()];
+    for (place, build) in builds.iter().enumerate() {
+        for parent in build.origin.parents.iter().filter_map(|parent| of_commit.get(parent.as_str())) {
+            if *parent != place {
+                parents_left[place] += 1;
+                children[*parent].push(place);
+            }
+        }
+    }
+    let key = |place: usize| Reverse((builds[place].uploaded_at, place));
+    let mut free: BinaryHeap<_> =
+        (0..builds.len()).filter(|place| parents_left[*place] == 0).map(key).collect();
+    let mut ordered = Vec::with_capacity(builds.len());
+    while let Some(Reverse((_, place))) = free.pop() {
+        ordered.push(builds[place].clone());
+        for child in std::mem::take(&mut children[place]) {
+            parents_left[child] -= 1;
+            if parents_left[child] == 0 {
+                free.push(key(child));
+            }
+        }
+    }
+    // Commits that name each other as parents have no order; they come last rather than not at all.
+    let mut left: Vec<Arc<Build>> = (0..builds.len())
+        .filter(|place| parents_left[*place] > 0)
+        .map(|place| builds[place].clone())
+        .collect();
+    left.sort_by_key(|build| build.uploaded_at);
+    ordered.extend(left);
+    ordered
+}
