@@ -439,6 +439,12 @@ impl Outbox {
                 }
                 self.note_ticket(now, id, ticket);
             }
+            // What is wrong may be one of them alone: they come again, together or each for itself.
+            Outcome::Refused { answer } if entries.len() > 1 => {
+                for id in &entries {
+                    self.again(now, *id, &answer, jitter);
+                }
+            }
             Outcome::Refused { answer } => {
                 for id in &entries {
                     let reason = format!("{receiver} refuses it: {answer}");

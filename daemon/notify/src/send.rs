@@ -1,13 +1,15 @@
 //! The only place with a network: carries one parcel to its receiver and says what came of it. Every way has a deadline,
 //! redirects are not followed, and what is said never holds a key.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_wire::time::Time;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Tls as MailTls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 
 use crate::outbox::{Outcome, Parcel};
@@ -73,6 +75,7 @@ impl Sender {
         let http = reqwest::Client::builder()
             .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Arc::new(NotLinkLocal))
             .connect_timeout(deadlines.connect)
             .timeout(deadlines.request)
             .build()
@@ -266,14 +269,7 @@ fn allowed(url: &str, plain_http: bool) -> Result<(), String> {
     }
     let host = parsed.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let ip: Option<IpAddr> = host.parse().ok();
-    let link_local = match ip {
-        Some(IpAddr::V4(ip)) => ip.is_link_local(),
-        Some(IpAddr::V6(ip)) => {
-            ip.is_unicast_link_local() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_link_local())
-        }
-        None => false,
-    };
-    if link_local {
+    if ip.is_some_and(is_link_local) {
         return Err("the address of the receiver is link-local, which is never spoken to".to_owned());
     }
     let here = ip.is_some_and(|ip| ip.is_loopback()) || host == "localhost";
@@ -282,6 +278,37 @@ fn allowed(url: &str, plain_http: bool) -> Result<(), String> {
         "http" if here || plain_http => Ok(()),
         _ => Err("the address of the receiver is not https; mend it, or say `plain_http: true`".to_owned()),
     }
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => {
+            ip.is_unicast_link_local() || ip.to_ipv4_mapped().is_some_and(|ip| ip.is_link_local())
+        }
+    }
+}
+
+/// Finds addresses of names, without the link-local ones: a name may lead there as well as an address.
+#[derive(Debug)]
+struct NotLinkLocal;
+
+impl Resolve for NotLinkLocal {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            // The port is put in by whoever connects.
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let spoken_to = without_link_local(found);
+            if spoken_to.is_empty() {
+                return Err("the name leads to no address that may be spoken to".into());
+            }
+            Ok(Box::new(spoken_to.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn without_link_local(found: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    found.filter(|address| !is_link_local(address.ip())).collect()
 }
 
 fn later(error: &dyn std::error::Error) -> Outcome {
@@ -324,6 +351,12 @@ pub fn ready(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_leads_to_no_link_local_address() {
+        let found = [[169, 254, 169, 254], [10, 0, 0, 7]].map(|ip| SocketAddr::from((ip, 0)));
+        assert_eq!(without_link_local(found.into_iter()), [found[1]]);
+    }
 
     #[test]
     fn only_safe_addresses_are_spoken_to() {

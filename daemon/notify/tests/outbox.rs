@@ -375,3 +375,22 @@ fn what_is_done_is_small_and_forgotten_when_nobody_looks_back_any_more() {
     assert_eq!(left, [DedupeKey::from("k3")], "what waits stays");
     assert_eq!(disk.entries.len(), 1);
 }
+
+#[test]
+fn one_bad_message_does_not_take_a_whole_digest_with_it() {
+    let mut outbox = outbox(2);
+    for number in 0..3 {
+        outbox.accept(at(0), letter("a", &format!("g{number}"), &format!("k{number}"), 0));
+    }
+    let Next::Send(digest) = outbox.next(at(0)) else { panic!("there is room") };
+    assert_eq!(digest.entries.len(), 3);
+    outbox.answered(at(1), digest.id, Outcome::Refused { answer: "no".to_owned() }, 0.0);
+    assert!(outbox.entries().all(holdfast_notify::Entry::waits));
+    // Alone, a refusal is final.
+    let mut outbox = Outbox::default();
+    outbox.set_limits(limits(2));
+    outbox.accept(at(0), letter("a", "g", "k", 0));
+    let Next::Send(one) = outbox.next(at(0)) else { panic!("there is room") };
+    outbox.answered(at(1), one.id, Outcome::Refused { answer: "no".to_owned() }, 0.0);
+    assert!(matches!(outbox.entry(one.id).unwrap().state, State::Failed { .. }));
+}

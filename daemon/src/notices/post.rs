@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use holdfast_notify::outbox::EntryId;
 use holdfast_notify::rules::Receiver;
-use holdfast_notify::send::Deadlines;
+use holdfast_notify::send::{Deadlines, ready};
 use holdfast_notify::{Outcome, Parcel, Sender};
 use holdfast_wire::time::Time;
 use tokio::task::JoinSet;
@@ -49,6 +49,12 @@ pub async fn carry(farm: Farm, clock: Arc<Clock>, environment: Environment, stop
             return;
         }
     };
+    for receiver in farm.snapshot().rules.config.notify.receivers.values() {
+        if let Err(error) = ready(receiver, &|name| environment(name)) {
+            let cause: &dyn std::error::Error = &error;
+            tracing::warn!(receiver = %receiver.name, cause, "cannot be told anything yet");
+        }
+    }
     let mut under_way: JoinSet<()> = JoinSet::new();
     loop {
         let Ok(post) = farm.ask(|answer| Ask::NextNotice { answer }).await else { return };

@@ -331,3 +331,13 @@ async fn a_server_that_never_answers_costs_its_deadline() {
     assert_eq!(words(&outcome).0, "later", "{outcome:?}");
     drop(listener);
 }
+
+#[tokio::test]
+async fn a_receiver_is_found_by_its_name() {
+    let server = Server::start(|_| (200, Vec::new(), "ok".to_owned())).await;
+    let line = Line::new(
+        "{name: r, kind: slack, url: {env: U}}",
+        &[("U", &server.base.replace("127.0.0.1", "localhost"))],
+    );
+    assert_eq!(words(&line.send(&parcel(plain("U1"))).await).0, "accepted");
+}
