@@ -219,3 +219,24 @@ async fn a_crash_on_trunk_makes_the_farm_ask_itself_once() {
     drop((pictures, seen, farm));
     daemon.kill().await;
 }
+
+#[test]
+fn an_author_is_called_only_when_the_odds_are_good_and_a_build_before_ran_well() {
+    let attempt = |number| Some(AttemptId { job: JobId(9), number });
+    let builds: Vec<Build> = (1..=3).map(|number| build(number, "trunk", &[])).collect();
+    let crashes = [(3, attempt(1)), (3, attempt(2)), (3, attempt(3))];
+    let table: [(&[(u8, u32)], Option<&str>); 3] = [
+        (&[(2, 40), (3, 3)], Some("c3")),
+        // Either of two may have brought it.
+        (&[(1, 40), (3, 3)], None),
+        // Nothing is known of the time before.
+        (&[(3, 3)], None),
+    ];
+    for (runs, expected) in table {
+        let snapshot = picture(&builds, runs, &crashes);
+        let group = snapshot.groups.get(&"00000000000000aa".parse().unwrap()).unwrap();
+        let found = holdfastd::notices::first_bad(&snapshot, group);
+        assert_eq!(found.as_ref().map(|bad| bad.commit.as_str()), expected, "{runs:?} {found:?}");
+        assert!(found.is_none_or(|bad| bad.percent >= 90 && bad.author.as_deref() == Some("ada")));
+    }
+}

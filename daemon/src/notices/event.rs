@@ -1,12 +1,16 @@
 //! A crash and its group as the facts by which is decided who is told.
 
-use holdfast_notify::event::{Build, Counts, Frame, GroupId, Link, Origin, OsStage, Phase};
+use holdfast_bisect::odds;
+use holdfast_notify::event::{Build, Counts, FirstBad, Frame, GroupId, Link, Origin, OsStage, Phase};
 use holdfast_notify::{Change, Event, Rules};
 use holdfast_wire::api::CrashView;
 use holdfast_wire::time::Time;
 
-use crate::groups::Group;
+use crate::groups::{Group, row};
 use crate::snapshot::Snapshot;
+
+/// How sure the farm has to be of a commit before it names it, in per cent: whoever is called wrongly listens less.
+const SURE_PERCENT: u8 = 90;
 
 /// Phones that are named: a message names three.
 const PHONES_MAX: usize = 50;
@@ -62,6 +66,19 @@ pub(crate) fn event(
         links: link.into_iter().collect(),
         origin: if simulated { Origin::Simulated } else { Origin::Real },
     }
+}
+
+/// The commit that brought a group, when the odds are good enough to call its author.
+pub fn first_bad(picture: &Snapshot, group: &Group) -> Option<FirstBad> {
+    let row = row(picture, &picture.groups.stats(group))?;
+    // Without a build that ran well before, the oldest one that the farm has would be blamed.
+    row.seen.iter().find(|seen| seen.attempts > 0 && seen.crashed == 0)?;
+    let odds = odds(&row.seen)?;
+    let (build, chance) = row.builds.iter().zip(&odds.first_bad).max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    // What is not certain is never told as certain.
+    let percent = (chance * 100.0).floor() as u8;
+    let commit = build.origin.commit.clone().filter(|_| percent >= SURE_PERCENT)?;
+    Some(FirstBad { commit, author: build.origin.author.clone(), percent })
 }
 
 /// The words of the crash reader.

@@ -8,4 +8,5 @@ mod post;
 
 pub(crate) use desk::{Desk, NOTICE, SENDS, TICKET};
 pub(crate) use event::event;
+pub use event::first_bad;
 pub use post::{Environment, Post, carry};

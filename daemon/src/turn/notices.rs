@@ -2,7 +2,7 @@
 //! out what is to be sent only once that is recorded.
 
 use holdfast_notify::outbox::EntryId;
-use holdfast_notify::{Change, Next, Outcome};
+use holdfast_notify::{Change, Event, Next, Outcome};
 use holdfast_store::Store;
 use holdfast_wire::api::CrashView;
 use holdfast_wire::group::GroupState;
@@ -12,7 +12,7 @@ use holdfast_wire::notice::NoticePlan;
 use super::{Loop, Turn};
 use crate::farm::FarmError;
 use crate::groups::News;
-use crate::notices::{Post, event};
+use crate::notices::{Post, event, first_bad};
 
 impl<S: Store> Loop<S> {
     /// Tells people of a crash that was put into a group.
@@ -35,10 +35,13 @@ impl<S: Store> Loop<S> {
         if rules.receivers.is_empty() || !group.record.state.is_open(now) {
             return Ok(());
         }
-        let event = event(&self.picture, rules, crash, &group, change, now);
+        let mut event = event(&self.picture, rules, crash, &group, change, now);
         // A further crash of the same build is news only where the first ones hurt nobody much.
         if news == News::Again && !event.is_urgent() {
             return Ok(());
+        }
+        if news != News::Again {
+            event.first_bad = first_bad(&self.picture, &group);
         }
         if self.desk.tell(rules, &event, now) {
             self.wake_post(turn);
@@ -69,7 +72,8 @@ impl<S: Store> Loop<S> {
         let rules = &shown.config.notify;
         let found = self.picture.crashes.get(&crash).and_then(|crash| {
             let group = self.picture.groups.standing(crash.group.as_ref()?)?;
-            Some(event(&self.picture, rules, crash, group, Change::New, self.clock.now()))
+            let event = event(&self.picture, rules, crash, group, Change::New, self.clock.now());
+            Some(Event { first_bad: first_bad(&self.picture, group), ..event })
         });
         found.map(|event| self.desk.plan(rules, &event)).unwrap_or_default()
     }
