@@ -225,8 +225,8 @@ fn an_author_is_called_only_when_the_odds_are_good_and_a_build_before_ran_well()
     let attempt = |number| Some(AttemptId { job: JobId(9), number });
     let builds: Vec<Build> = (1..=3).map(|number| build(number, "trunk", &[])).collect();
     let crashes = [(3, attempt(1)), (3, attempt(2)), (3, attempt(3))];
-    let table: [(&[(u8, u32)], Option<&str>); 3] = [
-        (&[(2, 40), (3, 3)], Some("c3")),
+    let table = [
+        (&[(2, 40), (3, 3)][..], Some("c3")),
         // Either of two may have brought it.
         (&[(1, 40), (3, 3)], None),
         // Nothing is known of the time before.
