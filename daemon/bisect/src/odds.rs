@@ -55,7 +55,9 @@ pub fn odds(seen: &[Seen]) -> Option<Odds> {
     let mut joint: Vec<f64> = logs.into_iter().map(|log| (log - most).exp()).collect();
     let all: f64 = joint.iter().sum();
     joint.iter_mut().for_each(|chance| *chance /= all);
-    let mut first_bad: Vec<f64> = joint.chunks_exact(RATES).map(|of| of.iter().sum()).collect();
+    // Sums of chances may be a hair above one.
+    let mut first_bad: Vec<f64> =
+        joint.chunks_exact(RATES).map(|of| of.iter().sum::<f64>().min(1.0)).collect();
     let mut crashes = Vec::with_capacity(count);
     let (mut bad, mut weighed) = (0.0, 0.0);
     for of in joint.chunks_exact(RATES) {
