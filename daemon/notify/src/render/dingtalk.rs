@@ -6,7 +6,7 @@ use std::time::Duration;
 use holdfast_wire::time::Time;
 use serde_json::{Value, json};
 
-use super::exchange::{Keys, Method, Reply, Request, percent};
+use super::exchange::{Codes, Keys, Method, Reply, Request, percent};
 use super::layout::{self, Markup, Title};
 use crate::message::{Mention, Message};
 use crate::outbox::Outcome;
@@ -19,11 +19,14 @@ pub const BODY_BYTES_MAX: usize = 20_000;
 /// Longest title, bytes: it is shown in the list of chats alone.
 const TITLE_BYTES_MAX: usize = 120;
 
-/// The code that says "too often".
-const TOO_OFTEN: i64 = 130_101;
-
-/// For how long a robot is locked out then.
-const LOCK_OUT: Duration = Duration::from_secs(600);
+/// What it answers with.
+const CODES: Codes = Codes {
+    too_often: &[130_101],
+    // So long a robot is locked out.
+    quiet: Duration::from_secs(600),
+    // -1: the system is busy; 310000: keyword, signature or address do not fit.
+    again: &[-1, 310_000],
+};
 
 /// The request.
 pub fn request(message: &Message, keys: &Keys, keyword: Option<&str>, now: Time) -> Request {
@@ -61,17 +64,7 @@ fn body(message: &Message, keyword: Option<&str>, budget: usize) -> Value {
 
 /// What the robot said.
 pub fn read(reply: &Reply) -> Outcome {
-    if let Err(outcome) = reply.good() {
-        return outcome;
-    }
-    let answer = reply.words();
-    match reply.json()["errcode"].as_i64() {
-        Some(0) => reply.accepted(),
-        Some(TOO_OFTEN) => Outcome::Later { quiet: Some(LOCK_OUT), answer },
-        // -1: the system is busy; 310000: keyword, signature or address do not fit, which an operator mends.
-        Some(-1 | 310_000) | None => Outcome::Later { quiet: None, answer },
-        Some(_) => Outcome::Refused { answer },
-    }
+    CODES.outcome(reply, reply.json()["errcode"].as_i64())
 }
 
 struct Markdown;
@@ -79,12 +72,6 @@ struct Markdown;
 impl Markup for Markdown {
     fn plain(&self, text: &str) -> String {
         text::plain_markdown(text).replace('@', "@\u{2060}")
-    }
-    fn bold(&self, escaped: &str) -> String {
-        format!("**{escaped}**")
-    }
-    fn link(&self, escaped: &str, url: &str) -> String {
-        format!("[{escaped}]({url})")
     }
     fn mention(&self, mention: &Mention) -> String {
         format!("@{}", layout::id(&mention.id))

@@ -173,6 +173,35 @@ impl Reply {
     }
 }
 
+/// What the numbers mean that a robot answers with: its status may be 200 all the same. 0 is always good.
+#[derive(Debug, Clone, Copy)]
+pub struct Codes {
+    /// Too often.
+    pub too_often: &'static [i64],
+    /// For how long the robot is left alone then.
+    pub quiet: Duration,
+    /// It is busy, or an operator can mend it: tried again, as is an answer without a number. All others are refusals.
+    pub again: &'static [i64],
+}
+
+impl Codes {
+    /// What a reply with this number says.
+    pub fn outcome(&self, reply: &Reply, code: Option<i64>) -> Outcome {
+        if let Err(outcome) = reply.good() {
+            return outcome;
+        }
+        let answer = reply.words();
+        match code {
+            Some(0) => reply.accepted(),
+            Some(code) if self.too_often.contains(&code) => {
+                Outcome::Later { quiet: Some(self.quiet), answer }
+            }
+            Some(code) if !self.again.contains(&code) => Outcome::Refused { answer },
+            Some(_) | None => Outcome::Later { quiet: None, answer },
+        }
+    }
+}
+
 /// Names and values, percent-encoded and joined: for queries and forms.
 pub fn query(fields: &[(&str, String)]) -> String {
     let parts: Vec<String> =

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::exchange::{Keys, Method, Reply, Request};
+use super::exchange::{Codes, Keys, Method, Reply, Request};
 use super::layout::{self, Markup, Title};
 use crate::message::{Mention, Message, Severity};
 use crate::outbox::Outcome;
@@ -18,11 +18,14 @@ pub const BODY_BYTES_MAX: usize = 20_000;
 /// Longest title, bytes: one that fills no phone's screen.
 const TITLE_BYTES_MAX: usize = 200;
 
-/// Codes that say "too often" (9499 and 11232 are the documented ones of robots).
-const TOO_OFTEN: [i64; 2] = [9_499, 11_232];
-
-/// For how long a robot is left alone that was spoken to too often.
-const QUIET: Duration = Duration::from_secs(10);
+/// What it answers with.
+const CODES: Codes = Codes {
+    // The documented ones of robots.
+    too_often: &[9_499, 11_232],
+    quiet: Duration::from_secs(10),
+    // 19021: the signature or its time does not fit; 19022: the address is not on the robot's list.
+    again: &[19_021, 19_022],
+};
 
 /// The request.
 pub fn request(message: &Message, keys: &Keys, now: Time) -> Request {
@@ -60,21 +63,9 @@ fn body(message: &Message, keys: &Keys, now: Time, budget: usize) -> Value {
 
 /// What the robot said.
 pub fn read(reply: &Reply) -> Outcome {
-    if let Err(outcome) = reply.good() {
-        return outcome;
-    }
     let json = reply.json();
     // Older robots say StatusCode.
-    let code = json["code"].as_i64().or_else(|| json["StatusCode"].as_i64());
-    let answer = reply.words();
-    match code {
-        Some(0) => reply.accepted(),
-        Some(code) if TOO_OFTEN.contains(&code) => Outcome::Later { quiet: Some(QUIET), answer },
-        // 19021: the signature or its time does not fit; 19022: the address is not on the robot's list. An operator mends
-        // both.
-        Some(19_021 | 19_022) | None => Outcome::Later { quiet: None, answer },
-        Some(_) => Outcome::Refused { answer },
-    }
+    CODES.outcome(reply, json["code"].as_i64().or_else(|| json["StatusCode"].as_i64()))
 }
 
 struct Card;
@@ -82,12 +73,6 @@ struct Card;
 impl Markup for Card {
     fn plain(&self, text: &str) -> String {
         text::plain_markdown(text)
-    }
-    fn bold(&self, escaped: &str) -> String {
-        format!("**{escaped}**")
-    }
-    fn link(&self, escaped: &str, url: &str) -> String {
-        format!("[{escaped}]({url})")
     }
     fn mention(&self, mention: &Mention) -> String {
         format!("<at id={}></at>", layout::id(&mention.id))

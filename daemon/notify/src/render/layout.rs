@@ -18,9 +18,13 @@ pub trait Markup {
     /// A text without meaning in the markup.
     fn plain(&self, text: &str) -> String;
     /// A text that stands out; it is escaped already.
-    fn bold(&self, escaped: &str) -> String;
+    fn bold(&self, escaped: &str) -> String {
+        format!("**{escaped}**")
+    }
     /// A link; the label is escaped already.
-    fn link(&self, escaped: &str, url: &str) -> String;
+    fn link(&self, escaped: &str, url: &str) -> String {
+        format!("[{escaped}]({url})")
+    }
     /// What calls someone.
     fn mention(&self, mention: &Mention) -> String;
     /// What stands before and after lines of code, and what the lines become.
@@ -192,12 +196,6 @@ pub struct TrackerMarkdown;
 impl Markup for TrackerMarkdown {
     fn plain(&self, text: &str) -> String {
         text::markdown(text)
-    }
-    fn bold(&self, escaped: &str) -> String {
-        format!("**{escaped}**")
-    }
-    fn link(&self, escaped: &str, url: &str) -> String {
-        format!("[{escaped}]({url})")
     }
     fn mention(&self, mention: &Mention) -> String {
         format!("@{}", id(&mention.id))

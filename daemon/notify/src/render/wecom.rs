@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::exchange::{Keys, Method, Reply, Request};
+use super::exchange::{Codes, Keys, Method, Reply, Request};
 use super::layout::{self, Markup, Title};
 use crate::message::{Mention, Message};
 use crate::outbox::Outcome;
@@ -14,11 +14,14 @@ use crate::text;
 /// Longest Markdown text, bytes.
 pub const CONTENT_BYTES_MAX: usize = 4_096;
 
-/// The code that says "too often".
-const TOO_OFTEN: i64 = 45_009;
-
-/// For how long a robot is left alone that was spoken to too often: its limit is one of a minute.
-const QUIET: Duration = Duration::from_secs(60);
+/// What it answers with.
+const CODES: Codes = Codes {
+    too_often: &[45_009],
+    // Its limit is one of a minute.
+    quiet: Duration::from_secs(60),
+    // -1: the system is busy; 93000: the key is not known.
+    again: &[-1, 93_000],
+};
 
 /// The request.
 pub fn request(message: &Message, keys: &Keys) -> Request {
@@ -29,17 +32,7 @@ pub fn request(message: &Message, keys: &Keys) -> Request {
 
 /// What the robot said.
 pub fn read(reply: &Reply) -> Outcome {
-    if let Err(outcome) = reply.good() {
-        return outcome;
-    }
-    let answer = reply.words();
-    match reply.json()["errcode"].as_i64() {
-        Some(0) => reply.accepted(),
-        Some(TOO_OFTEN) => Outcome::Later { quiet: Some(QUIET), answer },
-        // -1: the system is busy; 93000: the key is not known, which an operator mends.
-        Some(-1 | 93_000) | None => Outcome::Later { quiet: None, answer },
-        Some(_) => Outcome::Refused { answer },
-    }
+    CODES.outcome(reply, reply.json()["errcode"].as_i64())
 }
 
 struct Markdown;
@@ -47,12 +40,6 @@ struct Markdown;
 impl Markup for Markdown {
     fn plain(&self, text: &str) -> String {
         text::plain_markdown(text)
-    }
-    fn bold(&self, escaped: &str) -> String {
-        format!("**{escaped}**")
-    }
-    fn link(&self, escaped: &str, url: &str) -> String {
-        format!("[{escaped}]({url})")
     }
     fn mention(&self, mention: &Mention) -> String {
         format!("<@{}>", layout::id(&mention.id))
