@@ -165,6 +165,6 @@ async fn hash_file(file: &Path) -> Result<String, Failure> {
     hashed.map_err(|cause| cannot_read(file, cause))
 }
 
-fn cannot_read(file: &Path, cause: std::io::Error) -> Failure {
+pub(super) fn cannot_read(file: &Path, cause: std::io::Error) -> Failure {
     Failure::File { operation: "read", path: file.display().to_string(), cause }
 }

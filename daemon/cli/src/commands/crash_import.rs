@@ -8,7 +8,8 @@ use reqwest::{Method, StatusCode};
 use serde::Serialize;
 
 use super::Context;
-use super::crash_read::{Named, walk};
+use super::build::cannot_read;
+use super::crash_read::{Found, Named, walk};
 use crate::exit::{Exit, Failure};
 use crate::output::printable;
 
@@ -26,12 +27,13 @@ struct Imported {
 /// Sends every file, whatever became of those before it.
 pub(super) async fn run(context: &Context, files: &[PathBuf]) -> Result<Exit, Failure> {
     let mut imported = Imported::default();
-    for (path, named) in walk(files) {
-        let bytes = std::fs::read(&path).map_err(|cause| Failure::File {
-            operation: "read",
-            path: path.display().to_string(),
-            cause,
-        })?;
+    for found in files.iter().flat_map(|file| walk(file)) {
+        let (path, named) = match found {
+            Found::File(path, named) => (path, named),
+            Found::Other => continue,
+            Found::Closed(path, cause) => return Err(cannot_read(&path, cause)),
+        };
+        let bytes = std::fs::read(&path).map_err(|cause| cannot_read(&path, cause))?;
         if holdfast_crash::read(&bytes).container == Container::Unreadable {
             if named == Named::ByHand {
                 let words =

@@ -112,32 +112,11 @@ impl Reading {
             let bytes = bounded(std::io::stdin().lock());
             return self.file(path, Named::ByHand, bytes);
         }
-        if path.is_dir() { self.folder(path) } else { self.file(path, Named::ByHand, read(path)) }
-    }
-
-    /// Everything in a folder in the order of names, without following links out of it.
-    fn folder(&mut self, folder: &Path) -> Result<(), Failure> {
-        let entries = std::fs::read_dir(folder)
-            .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
-        let mut entries: Vec<PathBuf> = match entries {
-            Ok(entries) => entries,
-            Err(cause) => {
-                self.fail(folder, &cause);
-                return Ok(());
-            }
-        };
-        entries.sort();
-        for path in entries {
-            // A phone writes a file under such a name first, and renames it when it is whole.
-            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            if is_hidden {
-                continue;
-            }
-            match path.symlink_metadata() {
-                Ok(about) if about.is_dir() => self.folder(&path)?,
-                Ok(about) if about.is_file() => self.file(&path, Named::InFolder, read(&path))?,
-                Ok(_) => self.left_out += 1,
-                Err(cause) => self.fail(&path, &cause),
+        for found in walk(path) {
+            match found {
+                Found::File(path, named) => self.file(&path, named, read(&path))?,
+                Found::Other => self.left_out += 1,
+                Found::Closed(path, cause) => self.fail(&path, &cause),
             }
         }
         Ok(())
@@ -221,31 +200,47 @@ impl Reading {
     }
 }
 
-/// Every file that was named, and those in folders that were named, in the order of names and without following links;
-/// what cannot be looked at is left to whoever opens it.
-pub(super) fn walk(files: &[PathBuf]) -> Vec<(PathBuf, Named)> {
+/// Something that was named, or that lies in a folder that was.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A file.
+    File(PathBuf, Named),
+    /// In a folder, what is neither a file nor a folder.
+    Other,
+    /// What cannot be looked at.
+    Closed(PathBuf, std::io::Error),
+}
+
+/// What was named; of a folder everything in it in the order of names, without following links out of it.
+pub(super) fn walk(path: &Path) -> Vec<Found> {
+    if !path.is_dir() {
+        return vec![Found::File(path.to_owned(), Named::ByHand)];
+    }
     let mut found = Vec::new();
-    let mut waiting: Vec<(PathBuf, Named)> =
-        files.iter().rev().map(|file| (file.clone(), Named::ByHand)).collect();
-    while let Some((path, named)) = waiting.pop() {
-        let is_folder = match named {
-            Named::ByHand => path.is_dir(),
-            Named::InFolder => path.symlink_metadata().is_ok_and(|about| about.is_dir()),
-        };
-        if !is_folder {
-            found.push((path, named));
+    inside(path, &mut found);
+    found
+}
+
+fn inside(folder: &Path, found: &mut Vec<Found>) {
+    let entries = std::fs::read_dir(folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+    let mut entries: Vec<PathBuf> = match entries {
+        Ok(entries) => entries,
+        Err(cause) => return found.push(Found::Closed(folder.to_owned(), cause)),
+    };
+    entries.sort();
+    for path in entries {
+        // A phone writes a file under such a name first, and renames it when it is whole.
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
             continue;
         }
-        let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
-        let mut inside: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-        inside.retain(|path| {
-            let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-            !is_hidden && path.symlink_metadata().is_ok_and(|about| about.is_dir() || about.is_file())
-        });
-        inside.sort();
-        waiting.extend(inside.into_iter().rev().map(|path| (path, Named::InFolder)));
+        match path.symlink_metadata() {
+            Ok(about) if about.is_dir() => inside(&path, found),
+            Ok(about) if about.is_file() => found.push(Found::File(path, Named::InFolder)),
+            Ok(_) => found.push(Found::Other),
+            Err(cause) => found.push(Found::Closed(path, cause)),
+        }
     }
-    found
 }
 
 fn is_named_like_a_report(path: &Path) -> bool {
