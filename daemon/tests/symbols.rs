@@ -53,16 +53,12 @@ async fn upload(daemon: &Daemon, build: &str, bytes: Vec<u8>) -> support::Answer
 
 /// Waits until lists show the name.
 async fn named(daemon: &Daemon) -> Value {
-    let waiting = tokio::time::timeout(PATIENCE, async {
-        loop {
-            let listed = listed(daemon).await;
-            if listed["top_frame"] == NAMED {
-                return listed;
-            }
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
+    let mut pictures = daemon.app.farm.follow();
+    let waiting = pictures.wait_for(|snapshot| {
+        snapshot.crashes.values().any(|crash| crash.top_frame.as_deref() == Some(NAMED))
     });
-    waiting.await.unwrap()
+    drop(tokio::time::timeout(PATIENCE, waiting).await.unwrap().unwrap());
+    listed(daemon).await
 }
 
 #[tokio::test]

@@ -174,13 +174,23 @@ impl Groups {
         None
     }
 
-    /// What the crashes of a group and of those that were merged into it add up to.
+    /// What the crashes of a group and of those that were merged into it add up to. With merged groups it costs what
+    /// there is to add: to look something up, the parts will do.
     pub fn stats(&self, group: &Group) -> Stats {
         let mut stats = group.stats.clone();
-        for absorbed in group.record.absorbed.iter().filter_map(|id| self.all.get(id)) {
-            stats.absorb(&absorbed.stats);
-        }
+        self.parts(group).skip(1).for_each(|absorbed| stats.absorb(absorbed));
         stats
+    }
+
+    /// When a crash of a group, or of those that were merged into it, happened last.
+    pub fn last(&self, group: &Group) -> Option<Time> {
+        self.parts(group).filter_map(Stats::last).max()
+    }
+
+    /// The counts of a group itself, then those of groups that were merged into it.
+    fn parts<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = &'a Stats> {
+        let absorbed = group.record.absorbed.iter().filter_map(|id| self.all.get(id));
+        std::iter::once(&group.stats).chain(absorbed.map(|group| &group.stats))
     }
 
     /// Puts a new crash where it belongs, and says there so; none when it has no signature.
@@ -198,15 +208,18 @@ impl Groups {
         };
         crash.group = Some(home.clone());
         let standing = self.standing(&home).map_or_else(|| home.clone(), |group| group.record.id.clone());
-        let before = self.all.get(&standing).map(|group| self.stats(group)).unwrap_or_default();
+        let before = || self.all.get(&standing).into_iter().flat_map(|group| self.parts(group));
+        let is_first = before().all(|part| part.crashes.is_empty());
+        let knows_build =
+            crash.build.is_some_and(|build| before().any(|part| part.builds.contains_key(&build)));
         self.change(&home, |group| group.stats.add(crash));
         let news = match crash.build {
-            _ if before.crashes.is_empty() => News::First,
+            _ if is_first => News::First,
             Some(build) if self.reopen(&standing, build, known, super::group::happened(crash)) => {
                 changed.push(standing.clone());
                 News::Regressed(build)
             }
-            Some(build) if !before.builds.contains_key(&build) => News::InBuild(build),
+            Some(build) if !knows_build => News::InBuild(build),
             _ => News::Again,
         };
         Some(Filed { group: standing, changed, news })
@@ -382,7 +395,7 @@ impl Groups {
             });
             moving.push(inside.ok_or(GroupRefused::NotInside { crash: *crash, group: id.clone() })?);
         }
-        if moving.len() == self.stats(group).crashes.len() {
+        if moving.len() == self.parts(group).map(|part| part.crashes.len()).sum::<usize>() {
             return Err(GroupRefused::Everything);
         }
         let new = self.free_id(&short_id(first).unwrap_or_else(|| id.clone()));

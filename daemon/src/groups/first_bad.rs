@@ -57,7 +57,7 @@ pub fn row(snapshot: &Snapshot, stats: &Stats) -> Option<Row> {
     let builds = in_order(all.cloned().collect());
     let is_bad = |build: &Arc<Build>| stats.builds.contains_key(&build.identity.hash);
     let last = builds.iter().position(is_bad)?;
-    let cases: BTreeSet<CaseName> = stats.cases.keys().filter_map(|case| case.parse().ok()).collect();
+    let cases = cases(stats);
     let attempts = |build: &Build| attempts(snapshot, build.identity.hash, &cases);
     let good = builds[..last].iter().rposition(|build| attempts(build) > 0);
     let first =
@@ -100,8 +100,13 @@ pub(super) fn is_hunted(snapshot: &Snapshot, group: &Group, hunt: &Hunt) -> bool
     builds.any(|build| build.origin.branch.as_ref() == Some(branch))
 }
 
+/// The cases in which a group was seen.
+pub(super) fn cases(stats: &Stats) -> BTreeSet<CaseName> {
+    stats.cases.keys().filter_map(|case| case.parse().ok()).collect()
+}
+
 /// Attempts in which a build ran one of these cases, or any when none is named.
-fn attempts(snapshot: &Snapshot, build: BuildHash, cases: &BTreeSet<CaseName>) -> u32 {
+pub(super) fn attempts(snapshot: &Snapshot, build: BuildHash, cases: &BTreeSet<CaseName>) -> u32 {
     let Some(runs) = snapshot.runs.get(&build) else { return 0 };
     let of_cases = runs.cases.iter().filter(|(case, _)| cases.contains(*case)).map(|(_, runs)| *runs);
     let attempts = if cases.is_empty() { runs.attempts } else { of_cases.max().unwrap_or(0) };

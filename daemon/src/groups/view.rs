@@ -11,7 +11,7 @@ use holdfast_wire::id::{BuildHash, CrashId};
 use holdfast_wire::time::Time;
 use imbl::OrdMap;
 
-use super::first_bad::{Hunt, first_bad as first_bad_odds};
+use super::first_bad::{Hunt, attempts, cases, first_bad as first_bad_odds};
 use super::group::{Group, Stats, day, day_begins};
 use crate::snapshot::Snapshot;
 
@@ -161,20 +161,15 @@ pub(super) fn seen_in(snapshot: &Snapshot, hash: BuildHash, count: u64) -> SeenI
 /// The newest build before the first bad one, of the same app and branch, that was tested and did not crash so.
 fn last_good(snapshot: &Snapshot, stats: &Stats, bad: &SeenInBuild) -> Option<SeenInBuild> {
     let first = snapshot.builds.get(&bad.build)?;
+    let cases = cases(stats);
     let mut before = snapshot.builds_newest.iter().skip_while(|(at, _)| at.0 >= first.uploaded_at);
     let good = before.find(|(_, hash)| {
         let is_alike = snapshot.builds.get(hash).is_some_and(|build| {
             build.identity.bundle_id == first.identity.bundle_id && build.origin.branch == first.origin.branch
         });
-        is_alike && !stats.builds.contains_key(hash) && was_tested(snapshot, stats, hash)
+        is_alike && !stats.builds.contains_key(hash) && attempts(snapshot, *hash, &cases) > 0
     });
     good.map(|(_, hash)| seen_in(snapshot, *hash, 0))
-}
-
-/// Whether a build ran one of the cases in which the group was seen, or any when that is not known.
-fn was_tested(snapshot: &Snapshot, stats: &Stats, build: &BuildHash) -> bool {
-    let Some(runs) = snapshot.runs.get(build) else { return false };
-    stats.cases.is_empty() || runs.cases.keys().any(|case| stats.cases.contains_key(case.as_str()))
 }
 
 fn most(counts: &OrdMap<String, u64>) -> Vec<Seen> {

@@ -76,7 +76,7 @@ pub(crate) fn ids(snapshot: &Snapshot, which: Which, now: holdfast_wire::time::T
         .groups
         .iter()
         .filter(|group| is_wanted(&group.record.state))
-        .map(|group| (std::cmp::Reverse(snapshot.groups.stats(group).last()), group.record.id.clone()))
+        .map(|group| (std::cmp::Reverse(snapshot.groups.last(group)), group.record.id.clone()))
         .collect();
     ids.sort();
     ids.into_iter().map(|(_, id)| id).collect()
