@@ -135,7 +135,7 @@ async fn every_refusal_is_a_problem() {
             problem(&daemon.post_with("/api/v1/jobs", &[], large).await, StatusCode::PAYLOAD_TOO_LARGE),
             problem(&daemon.get("/api/v1/jobs/J7/explain").await, StatusCode::NOT_FOUND),
             problem(&daemon.get("/api/v1/phones/none").await, StatusCode::NOT_FOUND),
-            problem(&daemon.get("/api/v1/crashes/0000/text").await, StatusCode::NOT_FOUND),
+            problem(&daemon.get("/api/v1/crashes/0000/page").await, StatusCode::NOT_FOUND),
         ]
     );
 }
@@ -279,8 +279,10 @@ async fn the_document_lists_every_route_and_what_came_from_phones_cannot_run() {
         (raw.header("content-disposition"), raw.header("content-security-policy")),
         ("attachment", "sandbox")
     );
-    let text = daemon.get(&format!("/api/v1/crashes/{id}/text")).await;
+    let text = daemon.get(&format!("/api/v1/crashes/{id}/page")).await;
     assert!(text.text().contains("0x8badf00d"), "{}", text.text());
+    let apples = daemon.get(&format!("/api/v1/crashes/{id}/text")).await.text();
+    assert!(apples.contains("Triggered by Thread:  0\n\nThread 0 name:"), "{apples}");
     let whole = daemon.get(&format!("/api/v1/crashes/{id}")).await.json();
     insta::assert_json_snapshot!("crash", whole["crash"]);
     assert_eq!(whole["report"]["process"], "Chat");

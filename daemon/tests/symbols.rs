@@ -71,7 +71,7 @@ async fn symbols_that_come_late_name_what_waited_and_what_is_no_symbols_is_refus
     assert_eq!(waits["missing_symbols"], json!([{ "image": "Mooring", "uuid": MOORING_141 }]));
     assert_eq!(waits["top_frame"], "Mooring + 0x45e8");
     assert_eq!(waits["signature"]["words"], "Mooring | bad access | Mooring 4c4c4408+0x45e8");
-    for path in [format!("/api/v1/crashes/{id}/text"), format!("/crashes/{id}")] {
+    for path in [format!("/api/v1/crashes/{id}/page"), format!("/crashes/{id}")] {
         let shown = daemon.get(&path).await.text();
         assert!(shown.contains(MOORING_141) && shown.contains("holdfast build symbols BUILD"), "{shown}");
     }
@@ -104,7 +104,7 @@ async fn symbols_that_come_late_name_what_waited_and_what_is_no_symbols_is_refus
     let frames = &whole["report"]["threads"][0]["frames"];
     assert_eq!((&frames[0]["file"], &frames[0]["line"]), (&json!("/mooring/Feed.c"), &json!(23)));
     assert_eq!((&frames[1]["symbol"], &frames[1]["line"]), (&json!("Feed_loadPage"), &json!(48)));
-    for path in [format!("/api/v1/crashes/{id}/text"), format!("/crashes/{id}")] {
+    for path in [format!("/api/v1/crashes/{id}/page"), format!("/crashes/{id}")] {
         let shown = daemon.get(&path).await.text();
         assert!(shown.contains("Feed.c:23") && !shown.contains("ymbols are missing"), "{shown}");
     }
@@ -163,7 +163,7 @@ async fn a_searched_folder_serves_and_lines_link_to_the_commit_of_the_build() {
     assert_eq!(listed(&daemon).await, now["crash"]);
     let link = "https://git.example/mooring/blob/4f2a9c1/Feed.c#L23";
     assert_eq!(now["report"]["threads"][0]["frames"][0]["source_url"], link);
-    assert!(daemon.get(&format!("/api/v1/crashes/{id}/text")).await.text().contains(link));
+    assert!(daemon.get(&format!("/api/v1/crashes/{id}/page")).await.text().contains(link));
     let page = daemon.get(&format!("/crashes/{id}")).await.text();
     assert!(page.contains(&format!("href=\"{link}\"")), "{page}");
     let unknown = daemon.post("/api/v1/crashes/0000/symbolicate", &json!({})).await;

@@ -253,6 +253,12 @@ pub enum CrashCommand {
         #[arg(value_parser = hash)]
         id: String,
     },
+    /// Prints the text that Apple's own tools make of a report; of kinds without one, what show shows.
+    Text {
+        /// Its id, or enough of its beginning.
+        #[arg(value_parser = hash)]
+        id: String,
+    },
     /// Prints the bytes of a report as the phone wrote them.
     Raw {
         /// Its id, or enough of its beginning.

@@ -362,11 +362,11 @@ fn a_crash_is_symbolicated_when_asked_and_then_shown() {
     let (standin, farm) = (StandIn::start(), Farm::new());
     farm.fill(&standin);
     standin.tell("POST /api/v1/crashes/cdcd/symbolicate", 200, &serde_json::json!({ "crash": farm.crash() }));
-    standin.tell_bytes("GET /api/v1/crashes/cdcd/text", 200, b"Feed_decodeCell (Feed.c:23)\n");
+    standin.tell_bytes("GET /api/v1/crashes/cdcd/page", 200, b"Feed_decodeCell (Feed.c:23)\n");
     let ran = standin.run(&["crash", "symbolicate", "cdcd"]);
     assert_eq!((ran.code, ran.stdout.as_str()), (0, "Feed_decodeCell (Feed.c:23)\n"));
     let asked: Vec<String> = standin.asked().into_iter().map(|asked| asked.what).collect();
-    assert_eq!(asked, ["POST /api/v1/crashes/cdcd/symbolicate", "GET /api/v1/crashes/cdcd/text"]);
+    assert_eq!(asked, ["POST /api/v1/crashes/cdcd/symbolicate", "GET /api/v1/crashes/cdcd/page"]);
     let ran = standin.run(&["crash", "symbolicate", "cdcd", "--json"]);
     assert!(ran.stdout.contains("\"crash\""), "{}", ran.stdout);
 }

@@ -178,6 +178,7 @@ fn racks_cases_and_crashes() {
         &["case", "list"],
         &["crash", "list"],
         &["crash", "show", "cdcd"],
+        &["crash", "text", "cdcd"],
         &["crash", "raw", "cdcd"],
     ]));
 }

@@ -62,7 +62,7 @@ fn head(page: &CrashPage, title: &str, now: Time) -> Markup {
             }
             p.links {
                 a href={ "/api/v1/crashes/" (origin.id) "/raw" } { "the file as the phone wrote it" }
-                a href={ "/api/v1/crashes/" (origin.id) "/text" } { "as text" }
+                a href={ "/api/v1/crashes/" (origin.id) "/text" } { "as Apple's text" }
                 a href={ "/api/v1/crashes/" (origin.id) } { "as JSON" }
             }
             dl {

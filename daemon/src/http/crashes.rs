@@ -1,4 +1,4 @@
-//! Crashes: list, describe, raw bytes, text for people.
+//! Crashes: list, describe, raw bytes, the page for people and Apple's text form.
 
 use axum::Json;
 use axum::extract::State;
@@ -74,13 +74,28 @@ pub async fn symbolicate(
     Ok(Json(WholeCrash { crash: find(&app, &id)?, ..read }))
 }
 
-/// The report as text for people.
+/// The report as a page of text for people: what ended the process, and the stack that matters.
+#[utoipa::path(get, path = "/api/v1/crashes/{id}/page", tag = "crashes", params(("id" = String, Path)),
+    responses((status = 200, content_type = "text/plain"), (status = 404, body = Problem)))]
+pub async fn page(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
+    Ok(plain(page_of(&whole(&app, &id).await?)))
+}
+
+/// The report in the text form that Apple's own tools make of it, with the names that the farm's symbols give; of a kind
+/// without such a form, the page.
 #[utoipa::path(get, path = "/api/v1/crashes/{id}/text", tag = "crashes", params(("id" = String, Path)),
     responses((status = 200, content_type = "text/plain"), (status = 404, body = Problem)))]
 pub async fn text(State(app): State<App>, Path(id): Path<String>) -> Result<Response, Refusal> {
-    let whole = whole(&app, &id).await?;
-    let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-    Ok((kind, holdfast_crash::render_text(&whole.report) + &wanted(&whole.crash)).into_response())
+    let (bytes, whole) = bytes_and_whole(&app, &id).await?;
+    Ok(plain(holdfast_crash::apple_text(&bytes, &whole.report).unwrap_or_else(|| page_of(&whole))))
+}
+
+fn plain(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response()
+}
+
+fn page_of(whole: &WholeCrash) -> String {
+    holdfast_crash::render_text(&whole.report) + &wanted(&whole.crash)
 }
 
 /// The part of the text about symbols that nobody has uploaded; empty when none miss.
@@ -98,13 +113,18 @@ fn wanted(crash: &CrashView) -> String {
 
 /// A crash with its report, read anew.
 pub(crate) async fn whole(app: &App, id: &str) -> Result<WholeCrash, Refusal> {
+    Ok(bytes_and_whole(app, id).await?.1)
+}
+
+async fn bytes_and_whole(app: &App, id: &str) -> Result<(Vec<u8>, WholeCrash), Refusal> {
     let crash = find(app, id)?;
     let read = crate::crashes::read(&app.blobs, &app.symbols, crash.origin.id).await?;
     let mut read =
         read.ok_or_else(|| Refusal::trouble(format!("the bytes of crash {id} are gone from the disk")))?;
     app.symbols.link(&mut read.report, &app.farm.snapshot());
     let missing = crate::crashes::missing(&read.report);
-    Ok(WholeCrash { crash: CrashView { missing_symbols: Some(missing), ..crash }, report: read.report })
+    let crash = CrashView { missing_symbols: Some(missing), ..crash };
+    Ok((read.bytes, WholeCrash { crash, report: read.report }))
 }
 
 fn find(app: &App, text: &str) -> Result<CrashView, Refusal> {

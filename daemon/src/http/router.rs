@@ -115,6 +115,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(notices::test))
         .routes(routes!(crashes::describe))
         .routes(routes!(crashes::raw))
+        .routes(routes!(crashes::page))
         .routes(routes!(crashes::text))
         .routes(routes!(crashes::symbolicate))
         .routes(routes!(changes::stream))

@@ -107,7 +107,7 @@ impl Api {
     /// # Errors
     /// The daemon is away or does not know it.
     pub async fn crash_text(&self, id: CrashId) -> anyhow::Result<String> {
-        let request = self.request(Method::GET, &format!("/api/v1/crashes/{id}/text"));
+        let request = self.request(Method::GET, &format!("/api/v1/crashes/{id}/page"));
         Ok(request.send().await?.error_for_status()?.text().await?)
     }
 

@@ -1,8 +1,8 @@
-//! `holdfast crash …`: list, show, raw, symbolicate. Files of this machine are read in [`super::crash_read`].
+//! `holdfast crash …`: list, show, text, raw, symbolicate. Files of this machine are read in [`super::crash_read`].
 
 use holdfast_wire::api::{CrashView, Page};
 
-use super::crash_read::Texts;
+use super::crash_read::{Texts, harmless};
 use super::{Context, more, paging, stdout_failed};
 use crate::args::CrashCommand;
 use crate::exit::{Exit, Failure};
@@ -20,7 +20,7 @@ pub(super) async fn run(context: &Context, command: CrashCommand) -> Result<Exit
                     context.client.get(&format!("/api/v1/crashes/{id}"), &[]).await?;
                 context.show(&report, |_| String::new())
             }
-            Format::Text => write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/text")).await?),
+            Format::Text => write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/page")).await?),
         },
         CrashCommand::Symbolicate { id } => {
             let path = format!("/api/v1/crashes/{id}/symbolicate");
@@ -28,9 +28,13 @@ pub(super) async fn run(context: &Context, command: CrashCommand) -> Result<Exit
             match context.format {
                 Format::Json => context.show(&report, |_| String::new()),
                 Format::Text => {
-                    write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/text")).await?)
+                    write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/page")).await?)
                 }
             }
+        }
+        CrashCommand::Text { id } => {
+            let text = context.client.bytes(&format!("/api/v1/crashes/{id}/text")).await?;
+            write_out(harmless(&String::from_utf8_lossy(&text)).as_bytes())
         }
         CrashCommand::Raw { id } => {
             write_out(&context.client.bytes(&format!("/api/v1/crashes/{id}/raw")).await?)

@@ -260,7 +260,7 @@ fn bounded(source: impl Read) -> std::io::Result<Vec<u8>> {
 }
 
 /// A text keeps its lines and tabs; nothing else in it may move the cursor.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     text.split_inclusive(['\n', '\t'])
         .map(|piece| match piece.chars().last() {
             Some(end @ ('\n' | '\t')) => {

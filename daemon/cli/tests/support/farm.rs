@@ -64,9 +64,14 @@ impl Farm {
         standin.tell("GET /api/v1/crashes", 200, &page(vec![self.crash()], None));
         standin.tell("GET /api/v1/crashes/cdcd", 200, &serde_json::json!({ "kind": "crash" }));
         standin.tell_bytes(
-            "GET /api/v1/crashes/cdcd/text",
+            "GET /api/v1/crashes/cdcd/page",
             200,
             b"Mooring crashed: EXC_BREAKPOINT (SIGTRAP)\n",
+        );
+        standin.tell_bytes(
+            "GET /api/v1/crashes/cdcd/text",
+            200,
+            b"Exception Type:  EXC_BREAKPOINT (SIGTRAP)\n",
         );
         standin.tell_bytes("GET /api/v1/crashes/cdcd/raw", 200, b"{\"app_name\":\"Mooring\"}\n{}");
         standin.tell_bytes("GET /readyz", 200, b"ready");
