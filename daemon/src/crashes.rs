@@ -64,6 +64,7 @@ pub fn view(origin: CrashSource, size_bytes: u64, report: &Report, rules: &Rules
         captured_at: summary.at.map(|moment| moment.to_string()),
         malformed: report.malformed.iter().take(FAULTS_MAX).map(|fault| short(&fault_words(fault))).collect(),
         launch_phase: of_process.then(|| report.launch_phase.words().to_owned()),
+        app_version: report.version().as_deref().map(short),
         os_version: report.os_version.as_deref().map(short),
         device_model: report.device_model.as_deref().map(short),
         slice_uuid: report.slice_uuid.as_deref().map(short),

@@ -66,6 +66,7 @@ fn crash(number: u8, of: u8, attempt: Option<AttemptId>) -> CrashView {
         malformed: Vec::new(),
         launch_phase: None,
         os_version: None,
+        app_version: None,
         device_model: None,
         slice_uuid: Some(format!("4a1e0000-0000-3000-8000-{of:012}")),
         happened_at: None,

@@ -269,6 +269,7 @@ fn crash(number: u8, words: &str, build: Option<BuildHash>) -> CrashView {
         malformed: Vec::new(),
         launch_phase: None,
         os_version: None,
+        app_version: None,
         device_model: None,
         slice_uuid: None,
         happened_at: None,

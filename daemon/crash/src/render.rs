@@ -39,11 +39,7 @@ fn write_page(page: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn write_identity(page: &mut String, report: &Report) -> std::fmt::Result {
-    let version = match (&report.app_version, &report.app_build) {
-        (Some(version), Some(build)) => Some(format!("{version} ({build})")),
-        (Some(one), None) | (None, Some(one)) => Some(one.clone()),
-        (None, None) => None,
-    };
+    let version = report.version();
     let kind = match &report.bug_type {
         Some(bug_type) => format!("{} ({bug_type})", report.kind.words()),
         None => report.kind.words().to_owned(),

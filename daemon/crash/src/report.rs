@@ -95,6 +95,15 @@ pub struct Report {
 }
 
 impl Report {
+    /// The app's version and build number as people write them: `8.0.1 (4127)`.
+    pub fn version(&self) -> Option<String> {
+        match (&self.app_version, &self.app_build) {
+            (Some(version), Some(build)) => Some(format!("{version} ({build})")),
+            (Some(one), None) | (None, Some(one)) => Some(one.clone()),
+            (None, None) => None,
+        }
+    }
+
     /// A report about which nothing is known yet.
     pub(crate) fn empty(container: Container) -> Report {
         Report {

@@ -72,7 +72,7 @@ fn head(page: &CrashPage, title: &str, now: Time) -> Markup {
                     @if let Some(number) = &report.bug_type { span.quiet { " (" (shown(number)) ")" } }
                 }
                 (fact("bundle", report.bundle_id.as_deref()))
-                (fact("version", version(report).as_deref()))
+                (fact("version", report.version().as_deref()))
                 dt { "phone" }
                 dd {
                     @match &origin.phone {
@@ -108,14 +108,6 @@ fn head(page: &CrashPage, title: &str, now: Time) -> Markup {
 
 fn fact(title: &str, value: Option<&str>) -> Markup {
     html! { @if let Some(value) = value.filter(|value| !value.is_empty()) { dt { (title) } dd { (shown(value)) } } }
-}
-
-fn version(report: &Report) -> Option<String> {
-    match (&report.app_version, &report.app_build) {
-        (Some(version), Some(build)) => Some(format!("{version} ({build})")),
-        (Some(one), None) | (None, Some(one)) => Some(one.clone()),
-        (None, None) => None,
-    }
 }
 
 fn launched(report: &Report) -> Option<String> {

@@ -95,6 +95,7 @@ pub fn render(page: &GroupPage, now: Time) -> Markup {
                     (fact("case", &group.cases))
                     (fact("phone", &group.phones))
                     (fact("model", &group.models))
+                    (fact("version", &group.app_versions))
                     (fact("system", &group.os_versions))
                 }
             }

@@ -55,6 +55,8 @@ pub struct Stats {
     pub phones: OrdMap<String, u64>,
     /// By model.
     pub models: OrdMap<String, u64>,
+    /// By version of the app.
+    pub app_versions: OrdMap<String, u64>,
     /// By version of the system.
     pub os_versions: OrdMap<String, u64>,
     /// By case.
@@ -97,6 +99,7 @@ impl Stats {
         tally(&mut self.builds, crash.build, &change);
         tally(&mut self.phones, text(crash.origin.phone.as_ref().map(|phone| phone.as_str())), &change);
         tally(&mut self.models, crash.device_model.clone(), &change);
+        tally(&mut self.app_versions, crash.app_version.clone(), &change);
         tally(&mut self.os_versions, crash.os_version.clone(), &change);
         tally(&mut self.cases, text(crash.case.as_ref().map(|case| case.as_str())), &change);
         tally(&mut self.launch_phases, crash.launch_phase.clone(), &change);
@@ -110,6 +113,7 @@ impl Stats {
         add_all(&mut self.builds, &other.builds);
         add_all(&mut self.phones, &other.phones);
         add_all(&mut self.models, &other.models);
+        add_all(&mut self.app_versions, &other.app_versions);
         add_all(&mut self.os_versions, &other.os_versions);
         add_all(&mut self.cases, &other.cases);
         add_all(&mut self.launch_phases, &other.launch_phases);

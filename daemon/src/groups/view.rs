@@ -63,6 +63,7 @@ pub fn view(snapshot: &Snapshot, group: &Group, hunt: &Hunt, now: Time) -> Group
         attempts_run: builds.iter().map(|seen| seen.attempts_run).sum(),
         phones: most(&stats.phones),
         models: most(&stats.models),
+        app_versions: most(&stats.app_versions),
         os_versions: most(&stats.os_versions),
         cases: most(&stats.cases),
         launch_phases: most(&stats.launch_phases),

@@ -231,6 +231,9 @@ pub struct CrashView {
     /// phone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub launch_phase: Option<String>,
+    /// The app's version and build number, as the file says them: `8.0.1 (4127)`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub app_version: Option<String>,
     /// The system's version, as the file says it: `iPhone OS 18.5 (22F76)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,

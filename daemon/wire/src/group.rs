@@ -158,6 +158,9 @@ pub struct GroupView {
     pub phones: Vec<Seen>,
     /// Models of phones.
     pub models: Vec<Seen>,
+    /// Versions of the app, as the report files say them.
+    #[serde(default)]
+    pub app_versions: Vec<Seen>,
     /// Versions of the system.
     pub os_versions: Vec<Seen>,
     /// Cases that ran.

@@ -108,7 +108,9 @@ fn list(page: &Page<GroupView>) -> String {
     }
     let now = now();
     let rows = page.items.iter().map(|group| {
-        let builds = group.builds.first().map(in_build).unwrap_or_default();
+        // A crash that was imported knows its version only.
+        let versions = || group.app_versions.first().map(|seen| seen.what.clone()).unwrap_or_default();
+        let builds = group.builds.first().map_or_else(versions, in_build);
         vec![
             group.id.to_string(),
             group.state.word().to_owned(),
@@ -150,6 +152,7 @@ fn describe(group: &GroupView, suggestions: &Suggestions) -> String {
         ("cases", seen(&group.cases)),
         ("phones", seen(&group.phones)),
         ("models", seen(&group.models)),
+        ("versions", seen(&group.app_versions)),
         ("systems", seen(&group.os_versions)),
         ("merged into it", group.absorbed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
     ]);

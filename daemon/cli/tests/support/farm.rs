@@ -323,6 +323,7 @@ impl Farm {
             malformed: Vec::new(),
             launch_phase: Some("running".to_owned()),
             os_version: Some("iPhone OS 17.2 (21C62)".to_owned()),
+            app_version: Some("1.4.1 (141)".to_owned()),
             device_model: Some("iPhone13,2".to_owned()),
             slice_uuid: None,
             happened_at: None,
