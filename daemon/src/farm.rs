@@ -11,7 +11,7 @@ use holdfast_wire::api::{Act, AuditEntry, Change, CrashView, Explanation, JobEta
 use holdfast_wire::build::Build;
 use holdfast_wire::group::GroupDeed;
 use holdfast_wire::id::{
-    AttemptId, BlobHash, BuildHash, CaseName, CrashId, GroupId, JobId, Owner, RackId, ScheduleName,
+    AttemptId, BlobHash, BuildHash, BundleId, CaseName, CrashId, GroupId, JobId, Owner, RackId, ScheduleName,
 };
 use holdfast_wire::job::{JobSpec, JobState};
 use holdfast_wire::notice::NoticePlan;
@@ -21,6 +21,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::archive::Archive;
 use crate::changes::Changes;
+use crate::commits::History;
 use crate::groups::{GroupRefused, Signed};
 use crate::meters::Meters;
 use crate::notices::Post;
@@ -121,6 +122,15 @@ pub enum Ask {
         named: Vec<Named>,
         /// How many changed.
         answer: oneshot::Sender<usize>,
+    },
+    /// A mirror was read. This is in no store: it is read again at the next start.
+    History {
+        /// Of which app.
+        app: BundleId,
+        /// What it shows.
+        history: Arc<History>,
+        /// Done.
+        answer: oneshot::Sender<()>,
     },
     /// What is to be told to whom now? What is handed out is recorded first.
     NextNotice {

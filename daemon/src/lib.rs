@@ -5,6 +5,7 @@ pub mod blobs;
 pub mod builds;
 pub mod changes;
 pub mod clock;
+pub mod commits;
 pub mod config;
 pub mod crashes;
 pub mod dashboard;

@@ -15,6 +15,7 @@ use holdfast_wire::api::ReloadAsked;
 use holdfast_wire::id::StartId;
 use holdfastd::blobs::Blobs;
 use holdfastd::clock::Clock;
+use holdfastd::commits;
 use holdfastd::config::schema::SchemaName;
 use holdfastd::config::{self, Loaded};
 use holdfastd::farm::{Farm, Loop, Who};
@@ -163,6 +164,8 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     );
     let environment: Environment = Arc::new(|name| std::env::var(name).ok());
     let post = tokio::spawn(carry(farm.clone(), clock.clone(), environment, stopping.clone()));
+    let mirrors = loaded.daemon.mirrors.clone();
+    let mirrors = tokio::spawn(commits::follow(farm.clone(), mirrors, clock.clone(), stopping.clone()));
     let (signed, searching) = (farm.clone(), (farm.clone(), clock.clone()));
     let app = App::from(Shared {
         farm,
@@ -218,6 +221,7 @@ async fn serve(loaded: Loaded) -> anyhow::Result<()> {
     signing.abort();
     naming.abort();
     searching.abort();
+    mirrors.abort();
     stopping.cancel();
     if tokio::time::timeout(loaded.daemon.timeouts.shutdown, server).await.is_err() {
         tracing::warn!("some requests were still open and have been cut");

@@ -13,7 +13,7 @@ use holdfast_scheduler::{AttemptRecord, Decision, JobRecord, PhoneStatus, Place,
 use holdfast_wire::api::{AttemptView, CrashView, JobView, PhoneView, ProgressView, RackView};
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{
-    AttemptId, BlobHash, BuildHash, CrashId, JobId, Owner, PoolName, RackId, Slot, Udid,
+    AttemptId, BlobHash, BuildHash, BundleId, CrashId, JobId, Owner, PoolName, RackId, Slot, Udid,
 };
 use holdfast_wire::job::{JobClass, JobOutcome, JobState};
 use holdfast_wire::notice::NoticeView;
@@ -22,6 +22,7 @@ use holdfast_wire::phone::{PhoneFacts, PhoneState};
 use holdfast_wire::time::Time;
 use imbl::{OrdMap, OrdSet, Vector};
 
+use crate::commits::History;
 use crate::groups::{BuildRuns, Groups};
 
 /// Jobs that are over and in the picture: the newest. Older ones are read from the store.
@@ -74,6 +75,8 @@ pub struct Snapshot {
     pub builds: OrdMap<BuildHash, Arc<Build>>,
     /// The same, newest first.
     pub builds_newest: OrdSet<(Reverse<Time>, BuildHash)>,
+    /// What the mirrors of apps show of the commits of their builds; apps without a mirror are not here.
+    pub histories: OrdMap<BundleId, Arc<History>>,
     /// Program versions of the agents.
     pub agents: OrdMap<RackId, String>,
     /// Where running attempts stand; bypasses the brain.

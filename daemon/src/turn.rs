@@ -468,13 +468,7 @@ impl<S: Store> Loop<S> {
                 turn.answer(answer, kept);
             }
             Ask::Symbols { build, symbols, answer } => {
-                let known = self.picture.builds.get(&build).cloned();
-                let kept = match known {
-                    None => None,
-                    Some(known) => {
-                        Some(self.change_build(turn, Build { symbols: Some(symbols), ..(*known).clone() })?)
-                    }
-                };
+                let kept = self.keep_symbols(turn, build, symbols)?;
                 turn.answer(answer, kept);
             }
             Ask::Regroup { signed, answer } => {
@@ -492,6 +486,11 @@ impl<S: Store> Loop<S> {
             Ask::Named { named, answer } => {
                 let changed = self.take_names(turn, named)?;
                 turn.answer(answer, changed);
+            }
+            Ask::History { app, history, answer } => {
+                self.picture.histories.insert(app, history);
+                turn.news = true;
+                turn.answer(answer, ());
             }
             Ask::NextNotice { answer } => {
                 let post = self.next_post(turn)?;

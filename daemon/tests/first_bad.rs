@@ -9,12 +9,12 @@ use std::sync::Arc;
 use holdfast_wire::api::CrashView;
 use holdfast_wire::build::{Build, BuildIdentity, Origin};
 use holdfast_wire::crash::CrashSource;
-use holdfast_wire::group::CrashSignature;
+use holdfast_wire::group::{CrashSignature, SeenInBuild};
 use holdfast_wire::id::{AttemptId, BuildHash, CaseName, CrashId, GroupId, JobId};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 use holdfastd::farm::Ask;
-use holdfastd::groups::{BuildRuns, Hunt, Known, Search, row, search};
+use holdfastd::groups::{BuildRuns, Hunt, Known, Search, row, search, view};
 use holdfastd::snapshot::Snapshot;
 use support::Daemon;
 
@@ -152,6 +152,24 @@ fn commits_are_in_the_order_of_their_parents_whenever_they_were_uploaded() {
     assert_eq!(order, ["c3", "c1", "c2", "c4"]);
     let circle = [build(1, "trunk", &["c2"]), build(2, "trunk", &["c1"]), build(3, "trunk", &[])];
     assert_eq!(rows(&picture(&circle, &[], &[(2, None)])).len(), 3);
+}
+
+#[test]
+fn the_last_good_build_goes_by_the_order_of_commits_too() {
+    // Uploaded 1, 2, 3, 4; committed 1, 3, 2, 4: what was uploaded last before the crash came after it.
+    let builds = [
+        build(1, "trunk", &[]),
+        build(2, "trunk", &["c3"]),
+        build(3, "trunk", &["c1"]),
+        build(4, "trunk", &["c2"]),
+    ];
+    let snapshot = picture(&builds, &[(1, 2), (2, 2), (3, 2), (4, 2)], &[(3, None), (4, None)]);
+    let group = snapshot.groups.get(&"00000000000000aa".parse().unwrap()).unwrap();
+    let hunt = Hunt { branch: None, demands: Default::default() };
+    let shown = view(&snapshot, group, &hunt, Time::from_unix_ms(0));
+    let commit = |seen: Option<SeenInBuild>| seen.and_then(|seen| seen.commit);
+    assert_eq!(commit(shown.last_good), Some("c1".to_owned()));
+    assert_eq!(commit(shown.first_bad), Some("c3".to_owned()));
 }
 
 #[test]

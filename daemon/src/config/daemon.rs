@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use holdfast_bisect::Demands;
 use holdfast_crash::Rules;
+use holdfast_wire::id::BundleId;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::yaml::{Mistake, Source};
+use crate::commits::{Mirror, looks_like_repository};
 use crate::groups::Hunt;
 use crate::symbols::SourceLinks;
 
@@ -43,6 +45,8 @@ pub struct DaemonConfig {
     pub symbols: SymbolsConfig,
     /// For which crash groups the first bad build is looked for.
     pub first_bad: Hunt,
+    /// Where the order of the apps' commits comes from.
+    pub mirrors: Vec<Mirror>,
     /// What an operator should know although nothing is wrong.
     pub warnings: Vec<String>,
 }
@@ -146,6 +150,9 @@ pub(super) struct Raw {
     /// Looking for the build that brought a crash group, in idle time.
     #[serde(default)]
     first_bad: RawFirstBad,
+    /// What is known of apps beyond their builds.
+    #[serde(default)]
+    apps: Vec<RawApp>,
 }
 
 /// How long is too long, seconds.
@@ -226,6 +233,17 @@ struct RawFirstBad {
     attempts_max: u64,
 }
 
+/// What is known of an app beyond its builds.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawApp {
+    /// Which.
+    bundle_id: BundleId,
+    /// A mirror of its repository on this machine, read with the `git` program: from it come the order of builds, the
+    /// authors of commits, and what lies between a good build and a bad one.
+    mirror: PathBuf,
+}
+
 impl Default for RawFirstBad {
     fn default() -> Self {
         Self { branch: Some("trunk".to_owned()), confidence_percent: 95, attempts_max: 400 }
@@ -301,8 +319,24 @@ impl DaemonConfig {
                     attempts_max: u32::try_from(raw.first_bad.attempts_max).unwrap_or(u32::MAX),
                 },
             },
+            mirrors: raw
+                .apps
+                .into_iter()
+                .map(|app| Mirror { bundle_id: app.bundle_id, folder: folder.join(app.mirror) })
+                .collect(),
             warnings,
         })
+    }
+}
+
+impl DaemonConfig {
+    /// What is wrong with the apps' mirrors at this moment. None of it keeps the farm from working, so it is no mistake.
+    pub fn mirror_warnings(&self) -> Vec<String> {
+        let wrong = self.mirrors.iter().filter_map(|mirror| {
+            let what = looks_like_repository(&mirror.folder).err()?;
+            Some(format!("{}: apps: the mirror of {}: {what}", self.file.display(), mirror.bundle_id))
+        });
+        wrong.collect()
     }
 }
 
@@ -343,6 +377,12 @@ fn mistakes(source: &Source, raw: &Raw) -> Vec<Mistake> {
         let what =
             "a name without letters would leave out every function; write it like `Chat.fail` or `-[Log *]`";
         mistakes.push(source.mistake("signatures.skip", what));
+    }
+    for (place, app) in raw.apps.iter().enumerate() {
+        if raw.apps[..place].iter().any(|before| before.bundle_id == app.bundle_id) {
+            let what = format!("{} has an entry above; keep one of them", app.bundle_id);
+            mistakes.push(source.mistake(&format!("apps[{place}].bundle_id"), what));
+        }
     }
     if let Err(what) = raw.symbols.links() {
         mistakes.push(source.mistake("symbols.source_url", what));

@@ -83,6 +83,7 @@ impl FarmConfig {
             (Ok(pools), Ok(catalogue), Ok(schedules), Ok(notify)) => {
                 let pools::Pools { policy, mut warnings } = pools;
                 warnings.extend(unserved(&policy, &schedules));
+                warnings.extend(daemon.mirror_warnings());
                 Ok(Self { policy, catalogue, schedules, notify, files: files(daemon), warnings })
             }
             (pools, catalogue, schedules, notify) => {

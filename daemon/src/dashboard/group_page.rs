@@ -1,6 +1,6 @@
 //! The pages of crash groups: all of them, and one with its trend, its builds and its crashes.
 
-use holdfast_wire::group::{DayCount, FirstBad, GroupState, GroupView, Seen, SeenInBuild};
+use holdfast_wire::group::{CommitsBetween, DayCount, FirstBad, GroupState, GroupView, Seen, SeenInBuild};
 use holdfast_wire::time::Time;
 use maud::{Markup, html};
 
@@ -21,6 +21,9 @@ const BAR_WIDTH: u64 = 8;
 const TREND_HEIGHT: u64 = 40;
 /// Height of a day on which something happened, at least: once is not never.
 const BAR_HEIGHT_MIN: u64 = 3;
+
+/// Letters of a commit's hash that people read.
+const COMMIT_LETTERS: usize = 10;
 
 /// The page of all groups.
 pub fn render_all(page: &GroupsPage, now: Time) -> Markup {
@@ -137,6 +140,11 @@ fn head(group: &GroupView, now: Time) -> Markup {
                 @if let Some(bad) = &group.first_bad { dt { "first bad build" } dd { (build_name(bad)) } }
                 @if let Some(odds) = &group.odds { dt { "brought by" } dd { (suspects(odds)) } }
                 @if let Some(good) = &group.last_good { dt { "last good build" } dd { (build_name(good)) } }
+                @if let Some(between) = &group.between { dt { "commits between" } dd { (commits(between)) } }
+                @if !group.doubts.is_empty() {
+                    dt { "order in doubt" }
+                    dd { @for doubt in &group.doubts { p { (shown(doubt)) } } }
+                }
                 @if !group.absorbed.is_empty() {
                     dt { "merged into it" }
                     dd { @for id in &group.absorbed { a href={ "/groups/" (id) } { (id) } " " } }
@@ -158,6 +166,29 @@ fn suspects(odds: &FirstBad) -> Markup {
                     span.words { (suspect.percent) " %, " (suspect.build.count) " of " (suspect.build.attempts_run) " attempts crashed so" }
                 }
             }
+        }
+    }
+}
+
+/// What came after the last good build, newest first: each may have brought it.
+fn commits(between: &CommitsBetween) -> Markup {
+    let usual = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    html! {
+        p {
+            (count(usual(between.count), "commit"))
+            @if between.without_build > 0 { ", " (between.without_build) " without a build" }
+        }
+        ul.uses.plain {
+            @for one in &between.commits {
+                li {
+                    code { (one.commit.chars().take(COMMIT_LETTERS).collect::<String>()) } " "
+                    (shown(&one.subject)) " "
+                    span.quiet { (shown(&one.author)) @if one.build.is_none() { " · no build" } }
+                }
+            }
+        }
+        @if between.count > between.commits.len() as u64 {
+            p.empty { "and " (between.count - between.commits.len() as u64) " older ones" }
         }
     }
 }

@@ -2,7 +2,7 @@
 //! odds say. Testing more of them is `search`'s.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use holdfast_bisect::{Demands, Seen, odds};
@@ -12,6 +12,7 @@ use holdfast_wire::group::{FirstBad, Suspect};
 use holdfast_wire::id::{AttemptId, BuildHash, CaseName, CrashId};
 
 use super::group::{Group, Stats};
+use super::order::{Line, line};
 use super::view::seen_in;
 use crate::snapshot::Snapshot;
 
@@ -46,20 +47,9 @@ pub struct Row {
 
 /// The builds in question; none when no crash of the group has a build with a branch.
 pub fn row(snapshot: &Snapshot, stats: &Stats) -> Option<Row> {
-    let bad: Vec<&Arc<Build>> = stats.builds.keys().filter_map(|hash| snapshot.builds.get(hash)).collect();
-    let of =
-        bad.iter().filter(|build| build.origin.branch.is_some()).min_by_key(|build| build.uploaded_at)?;
-    let (bundle, branch) = (of.identity.bundle_id.clone(), of.origin.branch.clone());
-    let all = snapshot
-        .builds
-        .values()
-        .filter(|build| build.identity.bundle_id == bundle && build.origin.branch == branch);
-    let builds = in_order(all.cloned().collect());
-    let is_bad = |build: &Arc<Build>| stats.builds.contains_key(&build.identity.hash);
-    let last = builds.iter().position(is_bad)?;
-    let cases = cases(stats);
+    let Line { builds, first_bad: last, last_good: good, cases } = line(snapshot, stats)?;
+    builds[last].origin.branch.as_ref()?;
     let attempts = |build: &Build| attempts(snapshot, build.identity.hash, &cases);
-    let good = builds[..last].iter().rposition(|build| attempts(build) > 0);
     let first =
         good.map_or(0, |good| good.saturating_sub(GOOD_BEFORE)).max((last + 1).saturating_sub(BUILDS_MAX));
     let builds: Vec<Arc<Build>> = builds[first..=last].to_vec();
@@ -132,45 +122,4 @@ fn crashed(snapshot: &Snapshot, stats: &Stats) -> BTreeMap<BuildHash, u32> {
         *count.entry(build).or_default() += 1;
     }
     count
-}
-
-/// Builds in the order of their commits: a commit comes after its parents, as far as uploads named them, else by when the
-/// farm first had it.
-fn in_order(builds: Vec<Arc<Build>>) -> Vec<Arc<Build>> {
-    let of_commit: BTreeMap<&str, usize> = builds
-        .iter()
-        .enumerate()
-        .filter_map(|(place, build)| Some((build.origin.commit.as_deref()?, place)))
-        .collect();
-    let mut parents_left = vec![0_usize; builds.len()];
-    let mut children: Vec<Vec<usize>> = vec![Vec::new(); builds.len()];
-    for (place, build) in builds.iter().enumerate() {
-        for parent in build.origin.parents.iter().filter_map(|parent| of_commit.get(parent.as_str())) {
-            if *parent != place {
-                parents_left[place] += 1;
-                children[*parent].push(place);
-            }
-        }
-    }
-    let key = |place: usize| Reverse((builds[place].uploaded_at, place));
-    let mut free: BinaryHeap<_> =
-        (0..builds.len()).filter(|place| parents_left[*place] == 0).map(key).collect();
-    let mut ordered = Vec::with_capacity(builds.len());
-    while let Some(Reverse((_, place))) = free.pop() {
-        ordered.push(builds[place].clone());
-        for child in std::mem::take(&mut children[place]) {
-            parents_left[child] -= 1;
-            if parents_left[child] == 0 {
-                free.push(key(child));
-            }
-        }
-    }
-    // Commits that name each other as parents have no order; they come last rather than not at all.
-    let mut left: Vec<Arc<Build>> = (0..builds.len())
-        .filter(|place| parents_left[*place] > 0)
-        .map(|place| builds[place].clone())
-        .collect();
-    left.sort_by_key(|build| build.uploaded_at);
-    ordered.extend(left);
-    ordered
 }

@@ -7,19 +7,24 @@
 //! | [`sign`] | the signature of a crash, and the task that signs what was signed otherwise before |
 //! | [`view`] | what readers are shown, and what is suggested to them |
 //! | [`runs`] | how often builds were tested |
+//! | [`order`] | the builds of a branch in the order of their commits |
+//! | [`between`] | commits of which there is no build, and what keeps their order from being known |
 //! | [`first_bad`] | which build brought a group |
 //! | [`search`] | the idle jobs by which the farm finds out |
 //!
 //! Signatures themselves are `daemon/crash`'s.
 
+mod between;
 mod book;
 mod first_bad;
 mod group;
+mod order;
 mod runs;
 mod search;
 mod sign;
 mod view;
 
+pub use between::{author, brought_by};
 pub use book::{Filed, GroupRefused, Groups, Known, News, Regrouped};
 pub use first_bad::{Hunt, Row, first_bad, row};
 pub use group::{Group, GroupRecord, Stats};

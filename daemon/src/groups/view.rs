@@ -11,8 +11,10 @@ use holdfast_wire::id::{BuildHash, CrashId};
 use holdfast_wire::time::Time;
 use imbl::OrdMap;
 
-use super::first_bad::{Hunt, attempts, cases, first_bad as first_bad_odds};
+use super::between::{author, between, doubts};
+use super::first_bad::{Hunt, first_bad as first_bad_odds};
 use super::group::{Group, Stats, day, day_begins};
+use super::order::line;
 use crate::snapshot::Snapshot;
 
 /// Builds that a view names.
@@ -43,7 +45,11 @@ pub fn view(snapshot: &Snapshot, group: &Group, hunt: &Hunt, now: Time) -> Group
     let mut builds: Vec<SeenInBuild> =
         stats.builds.iter().map(|(build, count)| seen_in(snapshot, *build, *count)).collect();
     builds.sort_by_key(|seen| (Reverse(seen.uploaded_at), seen.build));
-    let first_bad = builds.iter().rev().find(|seen| seen.uploaded_at.is_some()).cloned();
+    let line = line(snapshot, &stats);
+    let at = |place: usize| {
+        let hash = line.as_ref()?.builds.get(place)?.identity.hash;
+        Some(seen_in(snapshot, hash, stats.builds.get(&hash).copied().unwrap_or(0)))
+    };
     GroupView {
         id: record.id.clone(),
         title: record.name.clone().unwrap_or_else(|| record.signature.clone()),
@@ -56,9 +62,11 @@ pub fn view(snapshot: &Snapshot, group: &Group, hunt: &Hunt, now: Time) -> Group
         count: stats.crashes.len() as u64,
         first_seen: stats.first(),
         last_seen: stats.last(),
-        last_good: first_bad.as_ref().and_then(|bad| last_good(snapshot, &stats, bad)),
+        first_bad: line.as_ref().and_then(|line| at(line.first_bad)),
+        last_good: line.as_ref().and_then(|line| at(line.last_good?)),
+        between: line.as_ref().and_then(|line| between(snapshot, line)),
+        doubts: line.as_ref().map(|line| doubts(snapshot, line)).unwrap_or_default(),
         odds: first_bad_odds(snapshot, &stats, hunt),
-        first_bad,
         attempts: stats.attempts.len() as u64,
         attempts_run: builds.iter().map(|seen| seen.attempts_run).sum(),
         phones: most(&stats.phones),
@@ -152,25 +160,11 @@ pub(super) fn seen_in(snapshot: &Snapshot, hash: BuildHash, count: u64) -> SeenI
         build: hash,
         commit: origin.commit,
         branch: origin.branch,
-        author: origin.author,
+        author: build.and_then(|build| author(snapshot, build)),
         uploaded_at: build.map(|build| build.uploaded_at),
         count,
         attempts_run: snapshot.runs.get(&hash).map_or(0, |runs| runs.attempts),
     }
-}
-
-/// The newest build before the first bad one, of the same app and branch, that was tested and did not crash so.
-fn last_good(snapshot: &Snapshot, stats: &Stats, bad: &SeenInBuild) -> Option<SeenInBuild> {
-    let first = snapshot.builds.get(&bad.build)?;
-    let cases = cases(stats);
-    let mut before = snapshot.builds_newest.iter().skip_while(|(at, _)| at.0 >= first.uploaded_at);
-    let good = before.find(|(_, hash)| {
-        let is_alike = snapshot.builds.get(hash).is_some_and(|build| {
-            build.identity.bundle_id == first.identity.bundle_id && build.origin.branch == first.origin.branch
-        });
-        is_alike && !stats.builds.contains_key(hash) && attempts(snapshot, *hash, &cases) > 0
-    });
-    good.map(|(_, hash)| seen_in(snapshot, *hash, 0))
 }
 
 fn most(counts: &OrdMap<String, u64>) -> Vec<Seen> {

@@ -7,6 +7,7 @@
 //! | [`pools`], [`owners`], [`schedules`], [`config`] | the rules, as operators see and change them |
 //! | [`changes`] | the change stream |
 //! | [`health`] | whether the daemon is well, and its metrics |
+//! | [`sources`] | whether what it looks up elsewhere can be had |
 //! | [`answer`] | how an answer is written where there are thousands a second |
 //! | [`problem`] | how a refusal looks |
 //! | [`lists`] | lists that do not shift |
@@ -35,5 +36,6 @@ pub mod queue;
 pub mod racks;
 pub mod router;
 pub mod schedules;
+pub mod sources;
 pub mod state;
 pub mod who;

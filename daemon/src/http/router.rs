@@ -17,7 +17,7 @@ use super::problem::Refusal;
 use super::state::App;
 use super::{
     agents, audit, builds, cases, changes, config, crashes, groups, health, jobs, notices, owners, phones,
-    plan, pools, queue, racks, schedules,
+    plan, pools, queue, racks, schedules, sources,
 };
 use crate::dashboard;
 
@@ -127,6 +127,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(owners::limit, owners::go_back))
         .routes(routes!(config::show))
         .routes(routes!(config::reload))
+        .routes(routes!(sources::show))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .routes(routes!(health::version))

@@ -6,7 +6,7 @@ use holdfast_notify::{Change, Event, Rules};
 use holdfast_wire::api::CrashView;
 use holdfast_wire::time::Time;
 
-use crate::groups::{Group, row};
+use crate::groups::{Group, author, brought_by, row};
 use crate::snapshot::Snapshot;
 
 /// How sure the farm has to be of a commit before it names it, in per cent: whoever is called wrongly listens less.
@@ -28,8 +28,10 @@ pub(crate) fn event(
     let record = &group.record;
     let case = crash.case.as_ref().map(ToString::to_string);
     let build = crash.build.map(|hash| {
-        let origin = picture.builds.get(&hash).map(|build| build.origin.clone()).unwrap_or_default();
-        Build { hash: hash.to_string(), commit: origin.commit, branch: origin.branch, author: origin.author }
+        let known = picture.builds.get(&hash);
+        let origin = known.map(|build| build.origin.clone()).unwrap_or_default();
+        let author = known.and_then(|build| author(picture, build));
+        Build { hash: hash.to_string(), commit: origin.commit, branch: origin.branch, author }
     });
     let seen_now = crash.origin.phone.as_ref().map(ToString::to_string);
     let others = stats.phones.keys().filter(|phone| Some(*phone) != seen_now.as_ref()).cloned();
@@ -74,11 +76,14 @@ pub fn first_bad(picture: &Snapshot, group: &Group) -> Option<FirstBad> {
     // Without a build that ran well before, the oldest one that the farm has would be blamed.
     row.seen.iter().find(|seen| seen.attempts > 0 && seen.crashed == 0)?;
     let odds = odds(&row.seen)?;
-    let (build, chance) = row.builds.iter().zip(&odds.first_bad).max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let (place, chance) = odds.first_bad.iter().enumerate().max_by(|(_, a), (_, b)| a.total_cmp(b))?;
+    let build = row.builds.get(place)?;
+    let before = place.checked_sub(1).and_then(|before| row.builds.get(before));
     // What is not certain is never told as certain.
     let percent = (chance * 100.0).floor() as u8;
     let commit = build.origin.commit.clone().filter(|_| percent >= SURE_PERCENT)?;
-    Some(FirstBad { commit, author: build.origin.author.clone(), percent })
+    let author = brought_by(picture, before.map(AsRef::as_ref), build);
+    Some(FirstBad { commit, author, percent })
 }
 
 /// The words of the crash reader.

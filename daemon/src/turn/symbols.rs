@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use holdfast_store::Store;
 use holdfast_wire::api::{Change, CrashView};
+use holdfast_wire::build::Build;
+use holdfast_wire::id::{BlobHash, BuildHash};
 
 use super::{FarmError, Loop, Turn};
 use crate::groups::Signed;
@@ -11,6 +13,18 @@ use crate::records;
 use crate::symbols::Named;
 
 impl<S: Store> Loop<S> {
+    /// Takes over where the symbols of a build are kept; none of a build that the farm does not know.
+    pub(super) fn keep_symbols(
+        &mut self,
+        turn: &mut Turn,
+        build: BuildHash,
+        symbols: BlobHash,
+    ) -> Result<Option<Arc<Build>>, FarmError> {
+        let known = self.picture.builds.get(&build).cloned();
+        let changed = known.map(|known| Build { symbols: Some(symbols), ..(*known).clone() });
+        changed.map(|build| self.change_build(turn, build)).transpose()
+    }
+
     /// Takes over new names, and says how many crashes they changed.
     pub(super) fn take_names(&mut self, turn: &mut Turn, named: Vec<Named>) -> Result<usize, FarmError> {
         let (mut changed, mut signed) = (0, Signed::new());

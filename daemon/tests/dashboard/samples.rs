@@ -13,7 +13,9 @@ use holdfast_wire::api::{
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::case::{Case, CaseRun};
 use holdfast_wire::crash::{CrashLimit, CrashSource, Fullness};
-use holdfast_wire::group::{DayCount, FirstBad, GroupState, GroupView, Seen, SeenInBuild, Suspect};
+use holdfast_wire::group::{
+    CommitSeen, CommitsBetween, DayCount, FirstBad, GroupState, GroupView, Seen, SeenInBuild, Suspect,
+};
 use holdfast_wire::id::{AttemptId, BuildHash, CrashId, GroupId, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
@@ -357,6 +359,15 @@ pub(crate) fn group() -> GroupView {
         }),
         first_bad: Some(bad),
         last_good: Some(good),
+        between: Some(CommitsBetween {
+            count: 3,
+            without_build: 2,
+            commits: vec![
+                commit("7c1d2e3f4a5b6c", "Rooms <b>open</b> twice", Some(BuildHash::new([7; 32]))),
+                commit("51b0aa9c3e0011", "Rooms are kept", None),
+            ],
+        }),
+        doubts: vec!["commit 9f00 is not in the mirror /srv/chat.git; fetch it".to_owned()],
         phones: vec![seen("00008110-000A2D8E3C41801E", 7)],
         models: vec![seen("iPhone13,2", 7)],
         app_versions: vec![seen("1.4.1 (141)", 7)],
@@ -371,6 +382,11 @@ pub(crate) fn group() -> GroupView {
         samples: vec![crash_id(1)],
         absorbed: vec!["77aa0912cd34ef56".parse().unwrap()],
     }
+}
+
+fn commit(hash: &str, subject: &str, build: Option<BuildHash>) -> CommitSeen {
+    let author = "Ada <ada@example.com>".to_owned();
+    CommitSeen { commit: hash.to_owned(), author, subject: subject.to_owned(), build }
 }
 
 /// Everything at once, as on a busy afternoon.

@@ -151,6 +151,12 @@ pub struct GroupView {
     pub first_bad: Option<SeenInBuild>,
     /// The newest build before that on the same branch that was tested without it.
     pub last_good: Option<SeenInBuild>,
+    /// The commits after that one up to the first bad one, when a mirror of the app's repository tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub between: Option<CommitsBetween>,
+    /// What keeps the order of builds from being that of the app's repository, and what to do about it, in sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub doubts: Vec<String>,
     /// What the odds say of the build that brought it; none when no crash has a build of a branch.
     #[serde(default)]
     pub odds: Option<FirstBad>,
@@ -177,6 +183,32 @@ pub struct GroupView {
     pub samples: Vec<CrashId>,
     /// Groups that were merged into it.
     pub absorbed: Vec<GroupId>,
+}
+
+/// The commits of which one brought a group: those that the first bad build has and the last good one has not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CommitsBetween {
+    /// How many.
+    pub count: u64,
+    /// Of how many of them the farm has no build, so that it cannot test them.
+    pub without_build: u64,
+    /// The newest of them, newest first; at most twenty.
+    pub commits: Vec<CommitSeen>,
+}
+
+/// A commit, as a mirror of its repository has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct CommitSeen {
+    /// Its whole hash.
+    pub commit: String,
+    /// `Ada <ada@example.com>`.
+    pub author: String,
+    /// The first line of its message.
+    pub subject: String,
+    /// The build that was made of it, if the farm has one.
+    pub build: Option<BuildHash>,
 }
 
 /// What the odds say of the build that brought a group, from all attempts so far: a crash may be flaky.

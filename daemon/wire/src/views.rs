@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::api::Mistake;
 use crate::case::CaseRun;
-use crate::id::{AttemptId, BuildHash, CaseName, JobId, Owner, PoolName, RackId, ScheduleName, Slot, Udid};
+use crate::id::{
+    AttemptId, BuildHash, BundleId, CaseName, JobId, Owner, PoolName, RackId, ScheduleName, Slot, Udid,
+};
 use crate::job::JobClass;
 use crate::sync::YieldWhen;
 use crate::time::Time;
@@ -63,6 +65,32 @@ pub struct PoolChoiceView {
     pub by_hand: Option<PoolName>,
     /// The pool that the pools file gives it.
     pub by_file: Option<PoolName>,
+}
+
+/// `GET /api/v1/sources`: what the farm looks up outside itself, and whether that works.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SourcesView {
+    /// The mirrors of the apps' repositories, by app.
+    pub mirrors: Vec<MirrorView>,
+}
+
+/// A mirror of an app's repository: from it come the order of builds and the authors of commits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct MirrorView {
+    /// The app.
+    pub app: BundleId,
+    /// The folder of the repository.
+    pub mirror: String,
+    /// When it was read last.
+    pub read_at: Time,
+    /// Commits that are known of it: those that builds were made of, and what they follow.
+    pub commits: u64,
+    /// Commits of builds that it does not have, as their uploaders said them; at most twenty.
+    pub missing: Vec<String>,
+    /// Why it could not be read the last time, and what to do; what was read before still counts.
+    pub trouble: Option<String>,
 }
 
 /// `GET /api/v1/schedules`: a schedule and how it does.

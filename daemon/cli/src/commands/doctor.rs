@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use holdfast_wire::api::{Page, PhoneView, RackView};
 use holdfast_wire::time::Time;
+use holdfast_wire::views::{MirrorView, SourcesView};
 use serde::Serialize;
 
 use super::Context;
@@ -37,6 +38,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         findings.push(clock(context).await);
         findings.push(racks(context).await);
         findings.push(phones(context).await);
+        findings.extend(sources(context).await);
     }
     findings.push(usbmuxd());
     let bad = findings.iter().any(|finding| finding.state == State::Bad);
@@ -134,6 +136,30 @@ async fn phones(context: &Context) -> Finding {
         words.push_str(&format!("; {trouble}"));
     }
     Finding { what, state, words }
+}
+
+/// What the daemon looks up elsewhere; a farm that looks nothing up has nothing to find here.
+async fn sources(context: &Context) -> Vec<Finding> {
+    let sources: SourcesView = match context.client.get("/api/v1/sources", &[]).await {
+        Ok(sources) => sources,
+        Err(failure) => {
+            return vec![Finding { what: "sources", state: State::Note, words: failure.to_string() }];
+        }
+    };
+    sources.mirrors.iter().map(mirror).collect()
+}
+
+fn mirror(of: &MirrorView) -> Finding {
+    let what = "mirror";
+    let app = &of.app;
+    if let Some(trouble) = &of.trouble {
+        return Finding { what, state: State::Bad, words: format!("of {app}: {trouble}") };
+    }
+    if of.missing.is_empty() {
+        return Finding { what, state: State::Good, words: format!("of {app}: {} commits", of.commits) };
+    }
+    let words = format!("of {app}: has no {}; fetch: git -C {} fetch", of.missing.join(", "), of.mirror);
+    Finding { what, state: State::Note, words }
 }
 
 /// Whether phones could be seen from this very machine, which need not be a rack.

@@ -3,7 +3,7 @@
 use holdfast_wire::api::{CrashView, Page};
 use holdfast_wire::build::Build;
 use holdfast_wire::group::{
-    FirstBad, GroupDeed, GroupState, GroupView, Seen, SeenInBuild, Suggestions, Suspect,
+    CommitsBetween, FirstBad, GroupDeed, GroupState, GroupView, Seen, SeenInBuild, Suggestions, Suspect,
 };
 use holdfast_wire::id::{BuildHash, CrashId, GroupId};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,8 @@ use crate::output::{Format, ago, fields, now, printable, table};
 
 /// Columns of the longest bar of a trend.
 const BAR_COLUMNS: u64 = 50;
+/// Letters of a commit's hash that people read.
+const COMMIT_LETTERS: usize = 10;
 /// Characters of a signature in a list.
 const TITLE_CHARS: usize = 70;
 
@@ -148,6 +150,7 @@ fn describe(group: &GroupView, suggestions: &Suggestions) -> String {
         ("first bad build", group.first_bad.as_ref().map(in_build).unwrap_or_default()),
         ("brought by", group.odds.as_ref().map(odds).unwrap_or_default()),
         ("last good build", group.last_good.as_ref().map(in_build).unwrap_or_default()),
+        ("commits between", group.between.as_ref().map(commits).unwrap_or_default()),
         ("launch phases", seen(&group.launch_phases)),
         ("cases", seen(&group.cases)),
         ("phones", seen(&group.phones)),
@@ -170,6 +173,22 @@ fn describe(group: &GroupView, suggestions: &Suggestions) -> String {
         text.push_str("\n\n");
         text.push_str(&table(&["build", "branch", "commit", "author", "crashes", "attempts run"], &[], rows));
     }
+    if let Some(between) = &group.between {
+        let rows = between.commits.iter().map(|one| {
+            let build = one.build.as_ref().map_or_else(|| "none".to_owned(), |build| build.short());
+            vec![
+                one.commit.chars().take(COMMIT_LETTERS).collect(),
+                build,
+                one.author.clone(),
+                one.subject.clone(),
+            ]
+        });
+        text.push_str("\n\n");
+        text.push_str(&table(&["commit between", "build", "author", "subject"], &["subject"], rows));
+    }
+    for doubt in &group.doubts {
+        text.push_str(&format!("\nthe order of builds: {}", printable(doubt)));
+    }
     if let Some(sample) = group.samples.first() {
         text.push_str(&format!("\n\nlook at one: holdfast crash show {}", sample.short()));
     }
@@ -190,6 +209,13 @@ fn describe(group: &GroupView, suggestions: &Suggestions) -> String {
         ));
     }
     text
+}
+
+fn commits(between: &CommitsBetween) -> String {
+    let CommitsBetween { count, without_build, commits } = between;
+    let more = count.saturating_sub(commits.len() as u64);
+    let shown = if more > 0 { format!("; the newest {} are below", commits.len()) } else { String::new() };
+    format!("{count}, {without_build} of them without a build{shown}")
 }
 
 fn state(state: &GroupState) -> String {
