@@ -30,7 +30,11 @@ fn every_sort_of_end_has_its_signature() {
         ("jetsam.ips", "HoldfastChatWithAVeryLongProcess | jetsam per-process-limit"),
         (
             "panic.ips",
-            "- | kernel panic userspace watchdog timeout: no successful checkins from backboardd in # seconds",
+            "kernel | panic userspace watchdog timeout: no successful checkins from backboardd in # seconds",
+        ),
+        (
+            "invalid_escape.ips",
+            "kernel | panic userspace watchdog timeout: no successful checkins from backboardd in # seconds",
         ),
         ("resource_exception.ips", "Chat | too much of MEMORY | ImageCache.decode"),
         ("user_fault.ips", "Chat | fault: EXC_GUARD | Chat 5d0c7f3a+0xc000"),
@@ -128,8 +132,8 @@ fn endless_recursion_has_one_signature_wherever_it_ran_out_of_stack() {
 fn ids_are_the_same_for_ever() {
     let signature = signature(&read(&fixture("file_lock.ips")), &Rules::default()).unwrap();
     assert_eq!(signature.to_string(), "Chat | RUNNINGBOARD 0xdead10cc");
-    // FNV-1a of "2|Chat | RUNNINGBOARD 0xdead10cc", worked out apart from this program.
-    assert_eq!(signature.id(), "947e2c02bc8d8d1b");
+    // FNV-1a of "3|Chat | RUNNINGBOARD 0xdead10cc", worked out apart from this program.
+    assert_eq!(signature.id(), "fd06eb910fa7305e");
 }
 
 /// Functions that a person may have written.

@@ -41,7 +41,7 @@ pub(crate) fn class(report: &Report) -> Option<(String, Stack)> {
         Cause::BadAccess { .. } => ("bad access".to_owned(), Stack::Telling),
         Cause::ResourceLimit { resource, .. } => (with("too much of", resource.as_deref()), Stack::Telling),
         Cause::Hang => ("hang".to_owned(), Stack::Telling),
-        Cause::KernelPanic => (with("kernel panic", sign(report).as_deref()), Stack::Silent),
+        Cause::KernelPanic => (with("panic", sign(report).as_deref()), Stack::Silent),
         Cause::ForcedReset => (with("forced reset", sign(report).as_deref()), Stack::Silent),
         Cause::NothingEnded => return None,
         Cause::Unknown if report.main_stack().is_empty() => return None,

@@ -254,8 +254,8 @@ pub(crate) fn cut(text: &str, bytes_max: usize) -> &str {
     text.get(..end).unwrap_or_default()
 }
 
-/// A sentence or a path without what differs from run to run: numbers, addresses and UUIDs become `#`, and no more of it
-/// is kept than a name may have.
+/// A sentence or a path without what differs from run to run: numbers, addresses and UUIDs become `#`, backslashes and
+/// repeated spaces go, and no more of it is kept than a name may have.
 pub(crate) fn normalise_words(text: &str) -> String {
     let mut kept = String::with_capacity(text.len().min(NAME_BYTES_MAX));
     // A word with a digit in it is a number, an address or a part of a UUID as soon as nothing but hexadecimal digits
@@ -280,7 +280,12 @@ pub(crate) fn normalise_words(text: &str) -> String {
         }
         let between_end = after.find(is_inside).unwrap_or(after.len());
         let (between, next) = after.split_at_checked(between_end).unwrap_or((after, ""));
-        kept.push_str(between);
+        for letter in between.chars() {
+            // Escapes and spaces come and go with whoever wrote the sentence into the file.
+            if letter != '\\' && !(letter == ' ' && kept.ends_with(' ')) {
+                kept.push(letter);
+            }
+        }
         rest = next;
     }
     bounded(Cow::Owned(kept)).into_owned()
@@ -372,6 +377,7 @@ mod tests {
             ("index 5 beyond bounds [0 .. 2]", "index # beyond bounds [# .. #]"),
             ("id 5D0C7F3A-1B2C-3D4E-8F90-A1B2C3D4E5F6 gone", "id # gone"),
             ("CFG 0xffffffff", "CFG #"),
+            ("no \\ checkins  from", "no checkins from"),
             ("decodeMP4 failed", "decodeMP4 failed"),
             ("", ""),
         ];

@@ -3,13 +3,14 @@
 use super::class::{Stack, class};
 use super::normalise::{cut, normalise, normalise_words};
 use super::skip::{is_root, is_runtime, is_skipped};
+use crate::kind::Kind;
 use crate::report::{Frame, JETSAM_NAME_BYTES, Report};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::fmt;
 
 /// Grows whenever a report may get another signature than before, so that the past is grouped anew.
-pub const SIGNATURE_VERSION: u32 = 2;
+pub const SIGNATURE_VERSION: u32 = 3;
 
 /// Functions of the app in a signature when nothing is configured. One: a defect keeps its function while its callers
 /// come and go with the compiler's inlining and with the screen that it was reached from.
@@ -117,10 +118,12 @@ pub fn stack(report: &Report, rules: &Rules) -> Vec<String> {
     .collect()
 }
 
-/// The process, of a memory shortage the one that was killed first; cut as such a report cuts it.
+/// The process, of a memory shortage the one that was killed first, of a panic the kernel; cut as a report of a shortage
+/// cuts it.
 fn process(report: &Report) -> Option<String> {
     let victim = || report.jetsam.as_ref()?.victims.first()?.name.clone();
-    let name = report.process.clone().or_else(victim)?;
+    let kernel = || matches!(report.kind, Kind::Panic | Kind::ForceReset).then(|| "kernel".to_owned());
+    let name = report.process.clone().or_else(victim).or_else(kernel)?;
     Some(cut(&name, JETSAM_NAME_BYTES).to_owned())
 }
 
