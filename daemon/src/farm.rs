@@ -3,18 +3,15 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use holdfast_notify::Outcome;
-use holdfast_notify::outbox::EntryId;
 use holdfast_scheduler::{Event, RestoreError};
 use holdfast_store::StoreError;
 use holdfast_wire::api::{Act, AuditEntry, Change, CrashView, Explanation, JobEta, Plan, ProgressView};
 use holdfast_wire::build::Build;
 use holdfast_wire::group::GroupDeed;
 use holdfast_wire::id::{
-    AttemptId, BlobHash, BuildHash, BundleId, CaseName, CrashId, GroupId, JobId, Owner, RackId, ScheduleName,
+    AttemptId, BlobHash, BuildHash, BundleId, CaseName, GroupId, JobId, Owner, RackId, ScheduleName,
 };
 use holdfast_wire::job::{JobSpec, JobState};
-use holdfast_wire::notice::NoticePlan;
 use holdfast_wire::sync::AttemptProgress;
 use imbl::OrdMap;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -24,7 +21,7 @@ use crate::changes::Changes;
 use crate::commits::History;
 use crate::groups::{GroupRefused, Signed};
 use crate::meters::Meters;
-use crate::notices::Post;
+use crate::notices::NoticeAsk;
 use crate::orders::Orders;
 use crate::rules::RulesChange;
 use crate::snapshot::Snapshot;
@@ -132,29 +129,8 @@ pub enum Ask {
         /// Done.
         answer: oneshot::Sender<()>,
     },
-    /// What is to be told to whom now? What is handed out is recorded first.
-    NextNotice {
-        /// That.
-        answer: oneshot::Sender<Post>,
-    },
-    /// A receiver was spoken to.
-    NoticeAnswered {
-        /// About which message.
-        id: EntryId,
-        /// What it said.
-        outcome: Outcome,
-        /// Between 0 and 1: makes waits differ.
-        jitter: f64,
-        /// Done.
-        answer: oneshot::Sender<()>,
-    },
-    /// What would the rules make of a crash? Changes nothing.
-    PlanNotices {
-        /// Which.
-        crash: CrashId,
-        /// Who would be told what.
-        answer: oneshot::Sender<Vec<NoticePlan>>,
-    },
+    /// Something about telling people.
+    Notice(NoticeAsk),
     /// The rules change.
     Rules {
         /// How.

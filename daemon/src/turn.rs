@@ -382,6 +382,11 @@ impl<S: Store> Loop<S> {
         }
         self.note_wake(&decisions);
         self.picture.take(&self.brain, &decisions);
+        for decision in &decisions {
+            if let Decision::PhoneChanged(udid) = decision {
+                self.tell_of_limits(turn, udid)?;
+            }
+        }
         turn.decisions.extend(decisions);
         Ok(())
     }
@@ -492,18 +497,7 @@ impl<S: Store> Loop<S> {
                 turn.news = true;
                 turn.answer(answer, ());
             }
-            Ask::NextNotice { answer } => {
-                let post = self.next_post(turn)?;
-                turn.answer(answer, post);
-            }
-            Ask::NoticeAnswered { id, outcome, jitter, answer } => {
-                self.post_answered(turn, id, outcome, jitter)?;
-                turn.answer(answer, ());
-            }
-            Ask::PlanNotices { crash, answer } => {
-                let plan = self.plan_notices(crash);
-                turn.answer(answer, plan);
-            }
+            Ask::Notice(ask) => self.decide_notice(turn, ask)?,
             Ask::Rules { change, who, answer } => {
                 let words = self.change_rules(turn, change, who)?;
                 turn.answer(answer, words);

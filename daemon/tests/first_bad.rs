@@ -240,6 +240,24 @@ async fn a_crash_on_trunk_makes_the_farm_ask_itself_once() {
 }
 
 #[test]
+fn a_commit_that_is_found_is_told_when_it_is_new() {
+    let attempt = |number| Some(AttemptId { job: JobId(9), number });
+    let builds: Vec<Build> = (1..=3).map(|number| build(number, "trunk", &[])).collect();
+    let crashes = [(3, attempt(1)), (3, attempt(2)), (3, attempt(3))];
+    let hunt = Hunt { branch: Some("trunk".to_owned()), demands: Default::default() };
+    let group: GroupId = "00000000000000aa".parse().unwrap();
+    let (early, late) =
+        (picture(&builds, &[(3, 3)], &crashes), picture(&builds, &[(2, 40), (3, 3)], &crashes));
+    let mut search = Search::default();
+    let mut named = |snapshot: &Snapshot, hunt: &Hunt| search.named(snapshot, hunt, Time::from_unix_ms(0));
+    assert_eq!(named(&early, &hunt), [], "not certain yet");
+    let elsewhere = Hunt { branch: Some("feature".to_owned()), ..hunt.clone() };
+    assert_eq!(named(&late, &elsewhere), [], "nobody looks after it");
+    assert_eq!(named(&late, &hunt), [group]);
+    assert_eq!(named(&late, &hunt), [], "it was told");
+}
+
+#[test]
 fn an_author_is_called_only_when_the_odds_are_good_and_a_build_before_ran_well() {
     let attempt = |number| Some(AttemptId { job: JobId(9), number });
     let builds: Vec<Build> = (1..=3).map(|number| build(number, "trunk", &[])).collect();

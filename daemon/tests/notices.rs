@@ -14,16 +14,29 @@ use axum::extract::State;
 use axum::http::{Method, StatusCode};
 use axum::routing::post;
 use holdfast_store::{MemoryStore, SledStore, Store, StoreError};
+use holdfast_wire::api::CrashView;
+use holdfast_wire::build::{Build, BuildIdentity, Origin};
+use holdfast_wire::crash::CrashSource;
+use holdfast_wire::group::CrashSignature;
+use holdfast_wire::id::{BuildHash, CrashId};
+use holdfast_wire::outcome::AttemptEnd;
+use holdfast_wire::time::Time;
 use holdfastd::clock::Clock;
 use holdfastd::config::FarmConfig;
 use holdfastd::config::notify::parse;
 use holdfastd::config::yaml::Source;
-use holdfastd::notices::{Environment, carry};
+use holdfastd::farm::Ask;
+use holdfastd::notices::{Environment, NoticeAsk, carry};
 use serde_json::{Value, json};
-use support::{Daemon, PATIENCE};
+use support::{Agent, Daemon, News, PATIENCE, ended, ready};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+const PHONE: &str = "00008110-000000000000001E";
+
+/// Runs without a crash that are enough to name the commit after them.
+const GOOD_RUNS: usize = 20;
 
 const RULES: &str = "
 receivers:
@@ -33,6 +46,7 @@ urgent: {to: [chat]}
 tickets: {tracker: tracker}
 default_owner: ada@example.com
 farm_url: https://farm.example.com/
+phones: {to: [chat]}
 hold_back:
 - {match: {signature: Debug}, reason: the debug menu}
 ";
@@ -112,9 +126,14 @@ impl Post {
     }
 
     async fn import(&self, number: u32, lived_s: u32, function: &str) -> Value {
+        self.import_of(1, number, lived_s, function).await
+    }
+
+    /// Imports a report of a build by its number.
+    async fn import_of(&self, build: u8, number: u32, lived_s: u32, function: &str) -> Value {
         let answer = self
             .daemon
-            .upload(Method::POST, "/api/v1/crashes?name=a.ips", report(number, lived_s, function))
+            .upload(Method::POST, "/api/v1/crashes?name=a.ips", report(build, number, lived_s, function))
             .await;
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text());
         answer.json()
@@ -142,10 +161,40 @@ impl Post {
     }
 }
 
+fn hash_of(number: u8) -> BuildHash {
+    BuildHash::new([number; 32])
+}
+
+/// A build of trunk, whose commit is called by its number.
+fn build(number: u8) -> Build {
+    let identity = BuildIdentity {
+        hash: hash_of(number),
+        size_bytes: 1,
+        bundle_id: "example.chat".parse().unwrap(),
+        executable: "Chat".to_owned(),
+        version: "1.0".to_owned(),
+        build_number: number.to_string(),
+        uuids: vec![uuid(number)],
+        minimum_os: None,
+    };
+    let origin = Origin {
+        commit: Some(format!("c{number}")),
+        branch: Some("trunk".to_owned()),
+        author: Some("ada@example.com".to_owned()),
+        parents: Vec::new(),
+    };
+    let uploaded_at = Time::from_unix_ms(i64::from(number) * 1_000);
+    Build { identity, origin, uploaded_at, symbols: None }
+}
+
+fn uuid(build: u8) -> String {
+    format!("4a1e0000-0000-3000-8000-{build:012}")
+}
+
 /// A report of an app that lived so long.
-fn report(number: u32, lived_s: u32, function: &str) -> Vec<u8> {
+fn report(build: u8, number: u32, lived_s: u32, function: &str) -> Vec<u8> {
     let header = json!({ "app_name": "Chat", "bug_type": "309", "os_version": "iPhone OS 17.2 (21C62)",
-        "incident_id": format!("7E1C0000-0000-4000-8000-{number:012}"), "bundleID": "example.chat" });
+        "incident_id": format!("7E1C0000-0000-4000-8000-{number:012}"), "bundleID": "example.chat", "slice_uuid": uuid(build) });
     let body = json!({
         "procName": "Chat", "procPath": "/private/var/containers/Bundle/Application/A/Chat.app/Chat",
         "pid": 400 + number, "modelCode": "iPhone13,2",
@@ -155,7 +204,7 @@ fn report(number: u32, lived_s: u32, function: &str) -> Vec<u8> {
         "threads": [{ "triggered": true,
             "frames": [{ "imageIndex": 0, "imageOffset": 64, "symbol": function, "symbolLocation": 4 }] }],
         "usedImages": [{ "source": "P", "name": "Chat", "base": 4_294_967_296_u64, "size": 65_536,
-            "uuid": "4a1e0000-0000-3000-8000-000000000001",
+            "uuid": uuid(build),
             "path": "/private/var/containers/Bundle/Application/A/Chat.app/Chat" }],
     });
     format!("{header}\n{body}").into_bytes()
@@ -264,6 +313,190 @@ async fn what_waits_survives_a_restart_and_what_was_told_is_not_told_again() {
     assert_eq!(told[1]["data"]["message"]["title"], "new crash: Chat | bad access | Feed.decode");
     assert_eq!(post.wait_for("sent", 2).await.len(), 2);
     assert_eq!(chat.came().len(), 2);
+    post.stop().await;
+}
+
+#[tokio::test]
+async fn a_merged_group_is_not_told_again_and_its_ticket_says_where_it_went() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chat, tracker) = (Receiver::default(), Receiver::default());
+    let (to_chat, to_tracker) = (chat.start().await, tracker.start().await);
+    let post = Post::over(MemoryStore::new(), folder.path(), "d1", &to_chat, &to_tracker).await;
+    // Two groups that were told to the chat, and one that was not: it crashed later in its life.
+    let told = post.import(1, 1, "Room.open(id:)").await;
+    chat.told(1).await;
+    let other = post.import(2, 40, "Feed.decode()").await;
+    tracker.told(1).await;
+    let third = post.import(3, 40, "Login.start()").await;
+    tracker.told(2).await;
+    post.wait_for("sent", 3).await;
+    let [told, other, third] = [told, other, third].map(|crash| crash["group"].as_str().unwrap().to_owned());
+    let merge = async |from: &str, into: &str| {
+        let deed = json!({ "do": "merge", "into": into }).to_string();
+        let answer = post.daemon.post_with(&format!("/api/v1/groups/{from}?by=ada"), &[], deed).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text());
+    };
+    // Both have a ticket: the one whose crashes went is closed.
+    merge(&other, &third).await;
+    let came = tracker.told(3).await;
+    assert_eq!((&came[2]["data"]["action"], &came[2]["data"]["ticket"]), (&json!("close"), &json!("T-1")));
+    let message = &came[2]["data"]["message"];
+    assert!(message["title"].as_str().unwrap().starts_with("counted with another group from now on: "));
+    assert_eq!(message["facts"][0], json!(["Went to", format!("crash group {third}")]));
+    assert_eq!(
+        message["links"][0]["url"],
+        format!("https://farm.example.com/groups/{third}"),
+        "where they went is a link away"
+    );
+    // The chat knows of what is now in the third group, and hears no more of it.
+    merge(&told, &third).await;
+    post.import(4, 1, "Room.open(id:)").await;
+    let held = post.wait_for("held", 2).await;
+    let reasons: Vec<&str> = held.iter().map(|notice| notice["reason"].as_str().unwrap()).collect();
+    assert!(reasons.contains(&"chat was told of this group in this build before"), "{reasons:?}");
+    assert_eq!(chat.came().len(), 1);
+    post.stop().await;
+}
+
+#[tokio::test]
+async fn crashes_that_late_symbols_move_are_not_told_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chat, tracker) = (Receiver::default(), Receiver::default());
+    let (to_chat, to_tracker) = (chat.start().await, tracker.start().await);
+    let post = Post::over(MemoryStore::new(), folder.path(), "d1", &to_chat, &to_tracker).await;
+    let first = post.import(1, 1, "Room.open(id:)").await;
+    chat.told(1).await;
+    post.wait_for("sent", 1).await;
+    let second = post.import(2, 1, "Room.open(id:)").await;
+    let before = first["group"].as_str().unwrap();
+    assert_eq!(second["group"], first["group"]);
+    // Symbols name another function in one of the two crashes.
+    let id: CrashId = second["origin"]["id"].as_str().unwrap().parse().unwrap();
+    let farm = post.daemon.app.farm.clone();
+    let known = farm.snapshot().crashes.get(&id).unwrap().signature.clone().unwrap();
+    let signature = CrashSignature {
+        id: "00000000000000bb".parse().unwrap(),
+        words: "Chat | bad access | Room.join".to_owned(),
+        ..known
+    };
+    let signed = [(id, Some(signature.clone()))].into_iter().collect();
+    assert_eq!(farm.ask(|answer| Ask::Regroup { signed, answer }).await.unwrap(), 1);
+    let moved = farm.snapshot().crashes.get(&id).unwrap().group.clone().unwrap();
+    assert_ne!(moved.as_str(), before);
+    // The next crash of the new group, in the build in which people were told of it under its old name.
+    let view = farm.snapshot().crashes.get(&id).unwrap().clone();
+    let origin = CrashSource { id: CrashId::new([9; 32]), ..view.origin.clone() };
+    let crash = Box::new(CrashView { origin, group: None, signature: Some(signature), ..(*view).clone() });
+    farm.ask(|answer| Ask::Crash { crash, answer }).await.unwrap();
+    let held = post.notices(&format!("state=held&group={moved}")).await;
+    assert_eq!(held[0]["reason"], "chat was told of this group in this build before", "{held:?}");
+    assert_eq!(chat.came().len(), 1);
+    drop(farm);
+    post.stop().await;
+}
+
+#[tokio::test]
+async fn when_the_commit_is_found_those_who_were_told_hear_of_it_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chat, tracker) = (Receiver::default(), Receiver::default());
+    let (to_chat, to_tracker) = (chat.start().await, tracker.start().await);
+    let post = Post::over(MemoryStore::new(), folder.path(), "d1", &to_chat, &to_tracker).await;
+    let farm = post.daemon.app.farm.clone();
+    for number in 2..=3 {
+        let build = Box::new(build(number));
+        farm.ask(|answer| Ask::Build { build, answer }).await.unwrap();
+    }
+    let mut group = String::new();
+    for number in 1..=4 {
+        let crash = post.import_of(3, number, 1, "Room.open(id:)").await;
+        group = crash["group"].as_str().unwrap().to_owned();
+    }
+    chat.told(1).await;
+    let ask = async || {
+        let group = group.parse().unwrap();
+        farm.ask(|answer| Ask::Notice(NoticeAsk::FirstBad { group, answer })).await.unwrap();
+    };
+    // No build is known to be good: nobody is blamed.
+    ask().await;
+    let mut agent = Agent::new("r1");
+    agent.say(&post.daemon, News { phones: vec![ready(PHONE, "1-1.4")], ..News::default() }).await;
+    for run in 0..GOOD_RUNS {
+        post.daemon.submit(&hash_of(2).to_string(), "custom").await;
+        agent.say(&post.daemon, News::default()).await;
+        let (lease, work) = agent.begin(PHONE);
+        let entry = ended(&format!("e{run}"), work.attempt, PHONE, lease, AttemptEnd::Passed);
+        agent.held.clear();
+        agent.say(&post.daemon, News { entries: vec![entry], ..News::default() }).await;
+    }
+    ask().await;
+    let came = chat.told(2).await;
+    let message = &came[1]["data"]["message"];
+    assert!(
+        message["title"].as_str().unwrap().starts_with("the commit that brought it is found: "),
+        "{message}"
+    );
+    let bad = message["facts"].as_array().unwrap().iter().find(|fact| fact[0] == "First bad commit");
+    let bad = bad.unwrap()[1].as_str().unwrap();
+    assert!(bad.starts_with("c3 by ada@example.com, 9"), "{bad}");
+    // The search may find it again after a restart.
+    ask().await;
+    post.wait_for("sent", 2).await;
+    let held = post.notices(&format!("state=held&group={group}")).await;
+    assert!(
+        held.iter().any(|one| one["reason"] == "nobody was told of the group, or all know c3 already"),
+        "{held:?}"
+    );
+    assert_eq!(chat.came().len(), 2);
+    drop(farm);
+    post.stop().await;
+}
+
+#[tokio::test]
+async fn a_phone_near_its_limit_and_one_that_lost_crashes_are_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chat, tracker) = (Receiver::default(), Receiver::default());
+    let (to_chat, to_tracker) = (chat.start().await, tracker.start().await);
+    let post = Post::over(MemoryStore::new(), folder.path(), "d1", &to_chat, &to_tracker).await;
+    let now = post.daemon.app.clock.now();
+    let limit = |waiting: u32, lost_at: Option<Time>| {
+        let fullness = if waiting > 15 { "near" } else { "room" };
+        json!({ "bug_type": "309", "process": "Mooring", "waiting": waiting, "limit": 25, "fullness": fullness,
+            "swallowed": u32::from(lost_at.is_some()), "refused": 0, "last_lost_at": lost_at })
+    };
+    let mut agent = Agent::new("r1");
+    let mut say = async |waiting: u32, lost_at: Option<Time>| {
+        let mut report = ready(PHONE, "1-1.4");
+        report.facts.crash_limits = vec![serde_json::from_value(limit(waiting, lost_at)).unwrap()];
+        agent.say(&post.daemon, News { phones: vec![report], ..News::default() }).await;
+    };
+    // Room, then less and less of it, and what was lost long ago is no news.
+    let long_ago = Time::from_unix_ms(now.as_unix_ms() - 3 * 86_400_000);
+    say(3, Some(long_ago)).await;
+    assert!(post.notices("").await.is_empty());
+    say(16, None).await;
+    say(17, None).await;
+    let came = chat.told(1).await;
+    let message = &came[0]["data"]["message"];
+    assert_eq!(
+        message["title"],
+        "[simulated] Rack 1 left is near its limit of crash files: 16 of 25 of Mooring"
+    );
+    assert_eq!(message["facts"][1], json!(["Place", "rack r1, slot 1-1.4"]));
+    say(18, Some(now)).await;
+    say(19, Some(now)).await;
+    let came = chat.told(2).await;
+    let title = &came[1]["data"]["message"]["title"];
+    assert_eq!(title, "[simulated] Rack 1 left lost crashes of Mooring: 1 were not written");
+    let sent = post.wait_for("sent", 2).await;
+    assert_eq!((&sent[0]["phone"], &sent[0]["group"]), (&json!(PHONE), &json!("")));
+    assert_eq!(chat.came().len(), 2);
+    let receivers = post.daemon.get("/api/v1/receivers").await.json();
+    let shown = &receivers["items"][0];
+    assert_eq!(
+        (&shown["name"], &shown["kind"], &shown["waiting"]),
+        (&json!("chat"), &json!("webhook"), &json!(0))
+    );
+    assert_eq!(shown["limits"], json!([{ "messages": 120, "window_ms": 60_000, "used": 2 }]));
     post.stop().await;
 }
 

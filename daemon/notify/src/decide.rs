@@ -22,6 +22,10 @@ pub struct Told {
     pub tickets: BTreeMap<ReceiverName, (TicketState, Time)>,
     /// Trackers whose ticket is being opened.
     pub opening: BTreeSet<ReceiverName>,
+    /// Chats that were told of the group.
+    pub chats: BTreeSet<ReceiverName>,
+    /// Trackers at which the group has a ticket to which its crashes went.
+    pub heirs: BTreeSet<ReceiverName>,
 }
 
 impl Told {
@@ -32,7 +36,17 @@ impl Told {
             keys: outbox.keys(group).cloned().collect(),
             tickets: tickets.map(|ticket| (ticket.receiver.clone(), (ticket.state, ticket.at))).collect(),
             opening: outbox.opening(group).cloned().collect(),
+            chats: outbox.chats(group).cloned().collect(),
+            heirs: BTreeSet::new(),
         }
+    }
+
+    /// With what the queue knows of the group to which the crashes went.
+    #[must_use]
+    pub fn and_heir(self, outbox: &Outbox, heir: &GroupId) -> Self {
+        let tickets = outbox.tickets(heir).map(|ticket| ticket.receiver.clone());
+        let heirs = tickets.chain(outbox.opening(heir).cloned()).collect();
+        Self { heirs, ..self }
     }
 }
 
@@ -59,22 +73,13 @@ pub fn decide(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
     if let Some(reason) = held_back(rules, event) {
         return vec![held(event, None, reason)];
     }
-    let mut decisions = Vec::new();
-    if event.change == Change::Fixed {
-        close(rules, event, told, &mut decisions);
-    } else {
-        match (event.why_urgent(), &rules.urgent) {
-            (Some(why), Some(route)) => {
-                for receiver in &route.to {
-                    decisions.push(chat(rules, event, told, receiver, why));
-                }
-                if route.ticket == AlsoTicket::Yes {
-                    decisions.push(ticket(rules, event, told));
-                }
-            }
-            (Some(_), None) | (None, _) => decisions.push(ticket(rules, event, told)),
-        }
-    }
+    let mut decisions = match event.change {
+        Change::Fixed => close(rules, event, told),
+        // Those who were told are told this too, and nobody else.
+        Change::Named => return follow_up(rules, event, told),
+        Change::Moved => return moved(rules, event, told),
+        Change::New | Change::AgainInAnotherBuild | Change::Regressed => seen(rules, event, told),
+    };
     let alone = |decision: &Decision| matches!(decision, Decision::Send(_));
     if !event.is_urgent() || event.change == Change::Fixed || !decisions.iter().any(alone) {
         decisions.extend(digest(rules, event, told));
@@ -83,6 +88,21 @@ pub fn decide(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
         decisions.push(held(event, None, "no route of the rules is for it".to_owned()));
     }
     decisions
+}
+
+/// A crash of the group was seen.
+fn seen(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
+    match (event.why_urgent(), &rules.urgent) {
+        (Some(why), Some(route)) => {
+            let chats = route.to.iter().map(|receiver| chat(rules, event, told, receiver, why));
+            let mut decisions: Vec<Decision> = chats.collect();
+            if route.ticket == AlsoTicket::Yes {
+                decisions.push(ticket(rules, event, told));
+            }
+            decisions
+        }
+        (Some(_), None) | (None, _) => vec![ticket(rules, event, told)],
+    }
 }
 
 /// Why nobody is told at all.
@@ -98,7 +118,7 @@ fn held(event: &Event, receiver: Option<&ReceiverName>, reason: String) -> Decis
     let receiver = receiver.cloned().unwrap_or_else(|| ReceiverName::from(NOBODY));
     let key = DedupeKey(format!("held/{receiver}/{}/{}/{}", event.group, word(event.change), build(event)));
     let letter = letter(event, &receiver, key, Message::about(event), String::new(), event.at);
-    Decision::Held { letter, reason }
+    Decision::Held { letter: Box::new(Letter { also: Vec::new(), ..*letter }), reason }
 }
 
 fn build(event: &Event) -> &str {
@@ -110,7 +130,33 @@ fn word(change: Change) -> &'static str {
         Change::New | Change::AgainInAnotherBuild => "seen",
         Change::Regressed => "regressed",
         Change::Fixed => "fixed",
+        Change::Named => "named",
+        Change::Moved => "moved",
     }
+}
+
+/// Under which a receiver is told of the commit that brought a group, once.
+fn key_of_named(event: &Event, receiver: &ReceiverName) -> Option<DedupeKey> {
+    let bad = event.first_bad.as_ref()?;
+    Some(DedupeKey(format!("named/{receiver}/{}/{}", event.group, bad.commit)))
+}
+
+/// The key under which what was told of a group counts as told of the one to which crashes of it went: for these builds,
+/// or for every build. What is about the group itself, such as its ticket, stays with it.
+pub fn moved_key(
+    receiver: &ReceiverName,
+    key: &DedupeKey,
+    from: &GroupId,
+    to: &GroupId,
+    builds: Option<&BTreeSet<String>>,
+) -> Option<DedupeKey> {
+    for kind in ["chat", "digest", "comment"] {
+        let Some(rest) = key.0.strip_prefix(&format!("{kind}/{receiver}/{from}/")) else { continue };
+        let build = rest.rsplit('/').next().unwrap_or(rest);
+        let goes_along = builds.is_none_or(|builds| builds.contains(build));
+        return goes_along.then(|| DedupeKey(format!("{kind}/{receiver}/{to}/{rest}")));
+    }
+    None
 }
 
 /// To a chat at once, with a call to the author.
@@ -124,6 +170,13 @@ fn chat(rules: &Rules, event: &Event, told: &Told, receiver: &ReceiverName, why:
             format!("{receiver} was told of this group in this build before"),
         );
     }
+    let (message, called) = calling(rules, event, receiver);
+    let why = format!("urgent, because it is {why}; {called}");
+    Decision::Send(letter(event, receiver, key, message, why, event.at))
+}
+
+/// A message that calls the author, and who that is, in words.
+fn calling(rules: &Rules, event: &Event, receiver: &ReceiverName) -> (Message, String) {
     let mut message = Message::about(event);
     let mention = event.author().and_then(|author| rules.mention(receiver, author));
     let called = match (&mention, event.author()) {
@@ -132,8 +185,83 @@ fn chat(rules: &Rules, event: &Event, told: &Told, receiver: &ReceiverName, why:
         (None, None) => "the build names no author, so nobody is called".to_owned(),
     };
     message.mentions.extend(mention);
-    let why = format!("urgent, because it is {why}; {called}");
-    Decision::Send(letter(event, receiver, key, message, why, event.at))
+    (message, called)
+}
+
+/// The commit that brought a group is known: whoever was told of the group is told of it, once.
+fn follow_up(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
+    let Some(bad) = &event.first_bad else {
+        return vec![held(event, None, "no commit is named".to_owned())];
+    };
+    let mut decisions = Vec::new();
+    let known = |receiver: &&ReceiverName| rules.receivers.contains_key(*receiver);
+    let is_new = |key: &DedupeKey| !told.keys.contains(key);
+    for receiver in told.chats.iter().filter(known) {
+        let Some(key) = key_of_named(event, receiver).filter(is_new) else { continue };
+        let (message, called) = calling(rules, event, receiver);
+        let why = format!("{receiver} was told of the group, and now its commit is known; {called}");
+        decisions.push(Decision::Send(letter(event, receiver, key, message, why, event.at)));
+    }
+    let open = told.tickets.iter().filter(|(_, (state, _))| *state == TicketState::Open);
+    let trackers: BTreeSet<&ReceiverName> = open.map(|(tracker, _)| tracker).chain(&told.opening).collect();
+    for tracker in trackers.into_iter().filter(known) {
+        let Some(key) = key_of_named(event, tracker).filter(is_new) else { continue };
+        let assignee = event.author().and_then(|author| rules.mention(tracker, author));
+        let message = with_ticket(event, TicketAction::Comment, assignee.map(|mention| mention.id));
+        let why = "its ticket gets a comment: the commit that brought it is known".to_owned();
+        decisions.push(Decision::Send(letter(event, tracker, key, message, why, event.at)));
+    }
+    if decisions.is_empty() {
+        let commit = bad.commit.get(..12).unwrap_or(&bad.commit);
+        let reason = format!("nobody was told of the group, or all know {commit} already");
+        decisions.push(held(event, None, reason));
+    }
+    decisions
+}
+
+/// No crash is left in a group: its ticket says where they went, and is closed where another ticket goes on.
+fn moved(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
+    let Some(to) = &event.moved_to else {
+        return vec![held(event, None, "it is not known where its crashes went".to_owned())];
+    };
+    let mut decisions = Vec::new();
+    let open = told.tickets.iter().filter(|(_, (state, _))| *state == TicketState::Open);
+    let trackers: BTreeSet<&ReceiverName> = open.map(|(tracker, _)| tracker).chain(&told.opening).collect();
+    for tracker in trackers.into_iter().filter(|tracker| rules.receivers.contains_key(*tracker)) {
+        let key = DedupeKey(format!("moved/{tracker}/{}/{to}", event.group));
+        if told.keys.contains(&key) {
+            continue;
+        }
+        // One that is being opened has no name yet by which the other group could go on with it.
+        let goes_on = !told.heirs.contains(tracker) && told.tickets.contains_key(tracker);
+        let (action, does) = if goes_on {
+            (TicketAction::Comment, "its ticket goes on as that of")
+        } else {
+            (TicketAction::Close, "its ticket is closed, because its crashes count with")
+        };
+        let why = format!("{does} group {to}");
+        let message = with_ticket(event, action, None);
+        decisions.push(Decision::Send(letter(event, tracker, key, message, why, event.at)));
+    }
+    if decisions.is_empty() {
+        decisions.push(held(
+            event,
+            None,
+            format!("its crashes went to group {to}, and it has no open ticket"),
+        ));
+    }
+    decisions
+}
+
+fn with_ticket(event: &Event, action: TicketAction, assignee: Option<String>) -> Message {
+    let mut message = Message::about(event);
+    message.ticket = Some(Ticket {
+        action,
+        marker: marker(&event.group),
+        assignees: assignee.into_iter().collect(),
+        module: event.top_frame().map(|frame| frame.module.clone()),
+    });
+    message
 }
 
 /// To the owner's tracker.
@@ -155,7 +283,10 @@ fn ticket(rules: &Rules, event: &Event, told: &Told) -> Decision {
             let key = format!("reopen/{tracker}/{}/{}", event.group, at.as_unix_ms());
             (TicketAction::Reopen, key, event.at)
         }
-        (Some((TicketState::Closed, _)), Change::New | Change::AgainInAnotherBuild | Change::Fixed) => {
+        (
+            Some((TicketState::Closed, _)),
+            Change::New | Change::AgainInAnotherBuild | Change::Fixed | Change::Named | Change::Moved,
+        ) => {
             let reason = "its ticket is closed, and this build is not newer than the mend".to_owned();
             return held(event, Some(tracker), reason);
         }
@@ -170,16 +301,10 @@ fn ticket(rules: &Rules, event: &Event, told: &Told) -> Decision {
     if told.keys.contains(&key) {
         return held(event, Some(tracker), "its ticket says so already".to_owned());
     }
-    let mut message = Message::about(event);
     let assignee = rules.mention(tracker, owner).map(|mention| mention.id);
     let assigned = if assignee.is_some() { "" } else { ", who has no id there, so nobody is assigned" };
+    let mut message = with_ticket(event, action, assignee);
     message.facts.push(("Owner".to_owned(), format!("{} ({because})", text::one_line(owner, 200))));
-    message.ticket = Some(Ticket {
-        action,
-        marker: marker(&event.group),
-        assignees: assignee.into_iter().collect(),
-        module: event.top_frame().map(|frame| frame.module.clone()),
-    });
     let does = match action {
         TicketAction::Open => "a ticket is opened",
         TicketAction::Comment => "its ticket gets a comment",
@@ -191,7 +316,8 @@ fn ticket(rules: &Rules, event: &Event, told: &Told) -> Decision {
 }
 
 /// Every ticket of a group that is fixed is closed.
-fn close(rules: &Rules, event: &Event, told: &Told, decisions: &mut Vec<Decision>) {
+fn close(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
+    let mut decisions = Vec::new();
     let known = told.tickets.iter().filter(|(tracker, _)| rules.receivers.contains_key(*tracker));
     let open = known.filter(|(_, (state, _))| *state == TicketState::Open);
     let marks = open.map(|(tracker, (_, at))| (tracker, at.as_unix_ms()));
@@ -216,6 +342,7 @@ fn close(rules: &Rules, event: &Event, told: &Told, decisions: &mut Vec<Decision
     if decisions.is_empty() {
         decisions.push(held(event, None, "the group is fixed and has no open ticket".to_owned()));
     }
+    decisions
 }
 
 fn digest(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
@@ -252,8 +379,10 @@ fn letter(
     why: String,
     due: Time,
 ) -> Box<Letter> {
+    // Whoever is told of a group whose commit is known need not be told of the commit alone.
+    let also = key_of_named(event, receiver).filter(|named| *named != key).into_iter().collect();
     let (receiver, group, manner) = (receiver.clone(), event.group.clone(), Manner::Alone);
-    Box::new(Letter { receiver, key, group, message, why, due, manner })
+    Box::new(Letter { receiver, key, also, group, message, why, due, manner })
 }
 
 /// The label by which a group's ticket is found again: every tracker takes such a word.

@@ -79,6 +79,8 @@ pub struct Event {
     pub counts: Counts,
     /// The commit that brought it, when that is known.
     pub first_bad: Option<FirstBad>,
+    /// The group to which its crashes went, when they did.
+    pub moved_to: Option<GroupId>,
     /// Where more can be read.
     pub links: Vec<Link>,
     /// Whether pretend phones saw it.
@@ -97,6 +99,10 @@ pub enum Change {
     Regressed,
     /// It is fixed.
     Fixed,
+    /// The commit that brought it was found, after people were told of it.
+    Named,
+    /// Its crashes went to another group, and none is left in it.
+    Moved,
 }
 
 impl fmt::Display for Change {
@@ -106,6 +112,8 @@ impl fmt::Display for Change {
             Self::AgainInAnotherBuild => "seen again in another build",
             Self::Regressed => "fixed once and back again",
             Self::Fixed => "fixed",
+            Self::Named => "the commit that brought it is found",
+            Self::Moved => "counted with another group from now on",
         })
     }
 }
@@ -197,7 +205,7 @@ pub struct FirstBad {
 /// One frame of a stack.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Frame {
-    /// The module.
+    /// The module; empty when it is not known.
     pub module: String,
     /// The function, or the address when it has no name.
     pub function: String,

@@ -5,6 +5,7 @@
 //! | [`event`] | what happened to a crash group, as plain data |
 //! | [`rules`] | what an operator wrote: receivers, people, owners, filters, routes |
 //! | [`decide`] | rules, event and what was told before → send, or held back and why |
+//! | [`phones`] | the same for a phone that loses crash reports |
 //! | [`message`] | what is told, the same for every receiver |
 //! | [`render`] | message → requests of one receiver, and what its answers mean |
 //! | [`sign`], [`text`] | the signatures; measuring, cutting and escaping |
@@ -18,6 +19,7 @@ pub mod decide;
 pub mod event;
 pub mod message;
 pub mod outbox;
+pub mod phones;
 pub mod rate;
 pub mod render;
 pub mod rules;
@@ -29,5 +31,6 @@ pub use decide::{Decision, Told, decide};
 pub use event::{Change, Event};
 pub use message::{Message, TicketAction};
 pub use outbox::{Entry, EntryId, Next, Outbox, Outcome, Parcel};
+pub use phones::{PhoneTrouble, Trouble, decide_phone};
 pub use rules::{Raw, Rules};
 pub use send::Sender;

@@ -104,10 +104,14 @@ impl Message {
     pub fn about(event: &Event) -> Self {
         let severity = match event.change {
             Change::Fixed => Severity::Good,
-            Change::New | Change::AgainInAnotherBuild | Change::Regressed if event.is_urgent() => {
+            Change::New | Change::AgainInAnotherBuild | Change::Regressed | Change::Named
+                if event.is_urgent() =>
+            {
                 Severity::Urgent
             }
-            Change::New | Change::AgainInAnotherBuild | Change::Regressed => Severity::Notice,
+            Change::New | Change::AgainInAnotherBuild | Change::Regressed | Change::Named | Change::Moved => {
+                Severity::Notice
+            }
         };
         let simulated = match event.origin {
             Origin::Real => "",
@@ -171,6 +175,9 @@ fn facts(event: &Event) -> Vec<(String, String)> {
     let mut add = |name: &str, value: String| {
         facts.push((name.to_owned(), text::one_line(&value, LINE_BYTES_MAX)));
     };
+    if let Some(group) = &event.moved_to {
+        add("Went to", format!("crash group {group}"));
+    }
     if let Some(ended_by) = &event.ended_by {
         add("Ended by", ended_by.clone());
     }
@@ -184,7 +191,14 @@ fn facts(event: &Event) -> Vec<(String, String)> {
     if let Some(build) = &event.build {
         let branch = build.branch.as_ref().map_or_else(String::new, |branch| format!(" on {branch}"));
         let author = build.author.as_ref().map_or_else(String::new, |author| format!(" by {author}"));
-        add("Build", format!("{}{branch}{author}", build.short()));
+        let hash = build.hash.get(..12).unwrap_or(&build.hash);
+        match &build.commit {
+            Some(_) => {
+                add("Commit", format!("{}{branch}{author}", build.short()));
+                add("Build", hash.to_owned());
+            }
+            None => add("Build", format!("{hash}{branch}{author}")),
+        }
     }
     if let Some(bad) = &event.first_bad {
         let author = bad.author.as_ref().map_or_else(String::new, |author| format!(" by {author}"));
@@ -217,10 +231,8 @@ fn stack(frames: &[Frame]) -> Vec<String> {
     let lines = frames.iter().take(FRAMES_MAX).enumerate().map(|(index, frame)| {
         let mark = if frame.in_app { "▸" } else { " " };
         let place = frame.place().map_or_else(String::new, |place| format!(" {place}"));
-        text::one_line(
-            &format!("{mark}{index:>2} {}: {}{place}", frame.module, frame.function),
-            LINE_BYTES_MAX,
-        )
+        let module = if frame.module.is_empty() { String::new() } else { format!("{}: ", frame.module) };
+        text::one_line(&format!("{mark}{index:>2} {module}{}{place}", frame.function), LINE_BYTES_MAX)
     });
     let mut lines: Vec<String> = lines.collect();
     if frames.len() > FRAMES_MAX {

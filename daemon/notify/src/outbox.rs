@@ -53,11 +53,15 @@ pub struct Entry {
     pub receiver: ReceiverName,
     /// What is told at most once.
     pub key: DedupeKey,
-    /// The keys of comments whose place it took.
+    /// What else it tells: what is told by it need not be told again under these keys. Comments whose place it took are
+    /// among them.
     #[serde(default)]
     pub older_keys: Vec<DedupeKey>,
-    /// About which crash group; those of one group keep their order.
+    /// About which crash group, or which phone; those of one group keep their order.
     pub group: GroupId,
+    /// Groups to which the crashes went that it tells of.
+    #[serde(default)]
+    pub moved_to: Vec<GroupId>,
     /// What is told.
     pub message: Message,
     /// Why it is told, in words.
@@ -269,7 +273,9 @@ impl Outbox {
         let mut outbox = Self::default();
         for entry in stored.entries {
             outbox.last = outbox.last.max(entry.id.0);
-            outbox.groups.entry(entry.group.clone()).or_default().insert(entry.id);
+            for group in entry.moved_to.iter().chain([&entry.group]) {
+                outbox.groups.entry(group.clone()).or_default().insert(entry.id);
+            }
             for key in entry.older_keys.iter().chain([&entry.key]) {
                 outbox.keys.insert(key.clone(), entry.id);
             }
@@ -297,9 +303,12 @@ impl Outbox {
             return if self.is_untold(id) { self.revive(now, id, letter) } else { Accepted::Already(id) };
         }
         if let Some(id) = self.superseded(&letter) {
-            self.keys.insert(letter.key.clone(), id);
+            for key in letter.also.iter().chain([&letter.key]) {
+                self.keys.insert(key.clone(), id);
+            }
             if let Some(entry) = self.entries.get_mut(&id) {
                 entry.older_keys.push(std::mem::replace(&mut entry.key, letter.key));
+                entry.older_keys.extend(letter.also);
                 entry.message = letter.message;
                 entry.why = letter.why;
             }
@@ -331,8 +340,12 @@ impl Outbox {
             return Accepted::Held(id);
         }
         waiting.insert(id);
+        for key in &letter.also {
+            self.keys.insert(key.clone(), id);
+        }
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.tries = 0;
+            entry.older_keys.extend(letter.also);
             entry.why = letter.why;
             entry.receiver = letter.receiver;
             entry.message = letter.message;
@@ -340,6 +353,51 @@ impl Outbox {
         }
         self.dirty_entries.insert(id);
         Accepted::New(id)
+    }
+
+    /// Crashes of a group count into another one from now on: what was told of them there counts as told here.
+    /// `renamed` gives the key that a told one has in the new group; none for what does not go with the crashes.
+    pub fn follow(
+        &mut self,
+        from: &GroupId,
+        to: &GroupId,
+        renamed: impl Fn(&ReceiverName, &DedupeKey) -> Option<DedupeKey>,
+    ) {
+        let ids: Vec<EntryId> = self.groups.get(from).into_iter().flatten().copied().collect();
+        for id in ids {
+            let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.is_untold()) else { continue };
+            let told = entry.older_keys.iter().chain([&entry.key]);
+            let new: Vec<DedupeKey> = told
+                .filter_map(|key| renamed(&entry.receiver, key))
+                .filter(|key| !self.keys.contains_key(key))
+                .collect();
+            if new.is_empty() {
+                continue;
+            }
+            for key in &new {
+                self.keys.insert(key.clone(), id);
+            }
+            entry.older_keys.extend(new);
+            if entry.group != *to && !entry.moved_to.contains(to) {
+                entry.moved_to.push(to.clone());
+            }
+            self.groups.entry(to.clone()).or_default().insert(id);
+            self.dirty_entries.insert(id);
+        }
+    }
+
+    /// The tickets of a group are from now on those of another one too, where that has none.
+    pub fn hand_over_tickets(&mut self, from: &GroupId, to: &GroupId) {
+        let handed: Vec<TicketRecord> = self
+            .tickets(from)
+            .filter(|ticket| ticket.state == TicketState::Open && self.ticket(&ticket.receiver, to).is_none())
+            .map(|ticket| TicketRecord { group: to.clone(), ..ticket.clone() })
+            .collect();
+        for ticket in handed {
+            let key = (ticket.receiver.clone(), to.clone());
+            self.tickets.insert(key.clone(), ticket);
+            self.dirty_tickets.insert(key);
+        }
     }
 
     /// Puts on record what was held back, and why.
@@ -356,19 +414,21 @@ impl Outbox {
         if matches!(state, State::Waiting { .. }) {
             self.waiting.entry(letter.receiver.clone()).or_default().insert(id);
         }
-        self.keys.insert(letter.key.clone(), id);
+        for key in letter.also.iter().chain([&letter.key]) {
+            self.keys.insert(key.clone(), id);
+        }
         self.groups.entry(letter.group.clone()).or_default().insert(id);
-        let Letter { receiver, key, group, mut message, why, due: _, manner: _ } = letter;
+        let Letter { receiver, key, also, group, mut message, why, due: _, manner: _ } = letter;
         if !matches!(state, State::Waiting { .. }) {
             message.shed();
         }
-        let older_keys = Vec::new();
         let entry = Entry {
             id,
             receiver,
             key,
-            older_keys,
+            older_keys: also,
             group,
+            moved_to: Vec::new(),
             message,
             why,
             state,
@@ -388,7 +448,9 @@ impl Outbox {
         };
         let busy = self.in_flight.get(&letter.receiver);
         let about = self.groups.get(&letter.group)?.iter().rev().filter_map(|id| self.entries.get(id));
-        let last = about.filter(|entry| entry.receiver == letter.receiver).find(|entry| entry.waits())?;
+        let last = about
+            .filter(|entry| entry.receiver == letter.receiver && entry.group == letter.group)
+            .find(|entry| entry.waits())?;
         let free = !busy.is_some_and(|busy| busy.contains(&last.id));
         (free && comments(&letter.message) && comments(&last.message)).then_some(last.id)
     }
@@ -481,10 +543,12 @@ impl Outbox {
                 for key in entry.older_keys.iter().chain([&entry.key]) {
                     self.keys.remove(key);
                 }
-                if let Some(ids) = self.groups.get_mut(&entry.group) {
-                    ids.remove(&id);
-                    if ids.is_empty() {
-                        self.groups.remove(&entry.group);
+                for group in entry.moved_to.iter().chain([&entry.group]) {
+                    if let Some(ids) = self.groups.get_mut(group) {
+                        ids.remove(&id);
+                        if ids.is_empty() {
+                            self.groups.remove(group);
+                        }
                     }
                 }
             }
@@ -536,6 +600,23 @@ impl Outbox {
         told.flat_map(|entry| entry.older_keys.iter().chain([&entry.key]))
     }
 
+    /// How many messages wait for a receiver, and when it was spoken to.
+    pub fn queue(&self, receiver: &ReceiverName) -> (usize, Option<&Sends>) {
+        (self.waiting.get(receiver).map_or(0, BTreeSet::len), self.sends.get(receiver))
+    }
+
+    /// Whether something was accepted or held back under a key.
+    pub fn knows(&self, key: &DedupeKey) -> bool {
+        self.keys.contains_key(key)
+    }
+
+    /// The chats and mailboxes that were told of a group at once, or are about to be.
+    pub fn chats(&self, group: &GroupId) -> impl Iterator<Item = &ReceiverName> {
+        let told = self.about(group).filter(|entry| !entry.is_untold() && entry.message.ticket.is_none());
+        // What was collected for a digest called nobody.
+        told.filter(|entry| !entry.key.0.starts_with("digest/")).map(|entry| &entry.receiver)
+    }
+
     fn about(&self, group: &GroupId) -> impl Iterator<Item = &Entry> {
         self.groups.get(group).into_iter().flatten().filter_map(|id| self.entries.get(id))
     }
@@ -546,7 +627,7 @@ impl Outbox {
             let opens =
                 entry.message.ticket.as_ref().is_some_and(|ticket| ticket.action == TicketAction::Open);
             let waits = matches!(entry.state, State::Waiting { .. });
-            (opens && waits).then_some(&entry.receiver)
+            (opens && waits && entry.group == *group).then_some(&entry.receiver)
         })
     }
 
@@ -727,6 +808,8 @@ pub struct Letter {
     pub receiver: ReceiverName,
     /// What is told at most once.
     pub key: DedupeKey,
+    /// What else it tells, and need not be told after it.
+    pub also: Vec<DedupeKey>,
     /// About which group.
     pub group: GroupId,
     /// What is told.

@@ -35,8 +35,7 @@ impl Sends {
         let mut free = if wake.is_some() { 0 } else { u32::MAX };
         for limit in limits {
             let window = Duration::from_millis(limit.window_ms);
-            let inside = self.at.iter().filter(|sent| sent.after(window) > now).count();
-            let used = u32::try_from(inside).unwrap_or(u32::MAX);
+            let used = self.used(*limit, now);
             free = free.min(limit.messages.saturating_sub(used));
             if used >= limit.messages {
                 // The window has room again when all but `messages - 1` of them have left it.
@@ -49,6 +48,13 @@ impl Sends {
             Some(at) if free == 0 => Room::NotBefore(at),
             Some(_) | None => Room::Messages(free),
         }
+    }
+
+    /// How many messages a limit counts at `now`.
+    pub fn used(&self, limit: Limit, now: Time) -> u32 {
+        let window = Duration::from_millis(limit.window_ms);
+        let inside = self.at.iter().filter(|sent| sent.after(window) > now).count();
+        u32::try_from(inside).unwrap_or(u32::MAX)
     }
 
     /// A message leaves at `now`. Instants that lie ahead, because the clock was set back, count as now.

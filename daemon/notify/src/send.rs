@@ -1,21 +1,18 @@
 //! The only place with a network: carries one parcel to its receiver and says what came of it. Every way has a deadline,
 //! redirects are not followed, and what is said never holds a key.
 
+mod letters;
+
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_wire::time::Time;
-use lettre::transport::smtp::authentication::Credentials;
-use lettre::transport::smtp::client::{Tls as MailTls, TlsParameters};
-use lettre::{AsyncSmtpTransport, AsyncTransport as _, Tokio1Executor};
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 
 use crate::outbox::{Outcome, Parcel};
-use crate::render::{Dialogue, Keys, Method, Reply, Request, Turn, mail};
-use crate::rules::model::Mailbox;
-use crate::rules::raw::Tls;
+use crate::render::{Dialogue, Keys, Method, Reply, Request, Turn};
 use crate::rules::{Receiver, Secret, SecretError, SecretPlace, Setup};
 
 /// How the requests of the farm introduce themselves: some trackers refuse those that don't.
@@ -99,7 +96,7 @@ impl Sender {
             Err(error) => return later(&error),
         };
         let outcome = match &receiver.setup {
-            Setup::Email(mailbox) => self.mail(mailbox, parcel, group, &keys).await,
+            Setup::Email(mailbox) => letters::carry(self.deadlines, mailbox, parcel, group, &keys).await,
             Setup::Feishu { .. }
             | Setup::Dingtalk { .. }
             | Setup::Wecom { .. }
@@ -137,7 +134,12 @@ impl Sender {
             }
             reply = match self.ask(&request, clock).await {
                 Ok(reply) => Some(reply),
-                Err(error) => return later(&error.without_url()),
+                Err(error) => {
+                    let said = chain(&error.without_url());
+                    let advice =
+                        "it cannot be reached; see that its address is right and open to this machine";
+                    return Outcome::Later { quiet: None, answer: format!("{advice} ({said})") };
+                }
             };
         }
         Outcome::Later { quiet: None, answer: format!("not over after {TURNS_MAX} requests") }
@@ -179,51 +181,6 @@ impl Sender {
         }
         let body = String::from_utf8_lossy(&body).into_owned();
         Ok(Reply { status, retry_after, rate, body, at: clock() })
-    }
-
-    async fn mail(&self, mailbox: &Mailbox, parcel: &Parcel, group: &str, keys: &Keys) -> Outcome {
-        let letter = match mail::letter(mailbox, parcel, group) {
-            Ok(letter) => letter,
-            Err(answer) => return Outcome::Refused { answer },
-        };
-        let transport = match self.transport(mailbox, keys) {
-            Ok(transport) => transport,
-            Err(error) => return later(&error),
-        };
-        match tokio::time::timeout(self.deadlines.request, transport.send(letter)).await {
-            Err(_) => {
-                Outcome::Later { quiet: None, answer: "the mail server does not answer in time".to_owned() }
-            }
-            Ok(Ok(response)) => {
-                let said: Vec<&str> = response.message().collect();
-                Outcome::Accepted { ticket: None, answer: format!("{} {}", response.code(), said.join(" ")) }
-            }
-            // A wrong password (535) may be mended by an operator; any other 5 is for good.
-            Ok(Err(error)) if error.is_permanent() && !chain(&error).contains("535") => {
-                Outcome::Refused { answer: chain(&error) }
-            }
-            Ok(Err(error)) => later(&error),
-        }
-    }
-
-    fn transport(
-        &self,
-        mailbox: &Mailbox,
-        keys: &Keys,
-    ) -> Result<AsyncSmtpTransport<Tokio1Executor>, lettre::transport::smtp::Error> {
-        let tls = match mailbox.tls {
-            Tls::None => MailTls::None,
-            Tls::Starttls => MailTls::Required(TlsParameters::new(mailbox.host.clone())?),
-            Tls::Wrapped => MailTls::Wrapper(TlsParameters::new(mailbox.host.clone())?),
-        };
-        let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(&mailbox.host)
-            .port(mailbox.port)
-            .tls(tls)
-            .timeout(Some(self.deadlines.connect));
-        if let Some((user, _)) = &mailbox.login {
-            builder = builder.credentials(Credentials::new(user.clone(), keys.token().to_owned()));
-        }
-        Ok(builder.build())
     }
 }
 

@@ -4,10 +4,16 @@
 
 mod support;
 
-use holdfast_notify::event::{Change, DedupeKey, Event, Flow, Origin, OsStage, Phase, ReceiverName};
-use holdfast_notify::outbox::TicketState;
+use std::collections::BTreeSet;
+
+use holdfast_notify::decide::{Told, moved_key};
+use holdfast_notify::event::{
+    Change, DedupeKey, Event, FirstBad, Flow, GroupId, Origin, OsStage, Phase, ReceiverName,
+};
+use holdfast_notify::outbox::{Stored, TicketState};
+use holdfast_notify::phones::phone_of;
 use holdfast_notify::rules::{Raw, Rules};
-use holdfast_notify::{Decision, Told, decide};
+use holdfast_notify::{Decision, Message, Outbox, PhoneTrouble, Trouble, decide, decide_phone};
 use support::{at, build, event};
 
 const RULES: &str = "
@@ -236,4 +242,168 @@ fn a_digest_leaves_on_its_round_instant_for_all_groups() {
         assert!(found[1].contains("collected for the digest at 2026-11-18T1"), "{found:?}");
         assert!(found[1].contains(":07:00.000Z"), "{found:?}");
     }
+}
+
+fn bad(event: &mut Event) {
+    event.change = Change::Named;
+    event.first_bad = Some(FirstBad {
+        commit: "c0ffee00c0ffee00".to_owned(),
+        author: Some("ann@example.com".to_owned()),
+        percent: 93,
+    });
+}
+
+/// What the queue knows after these decisions.
+fn told_of(decisions: Vec<Decision>) -> Told {
+    let mut outbox = Outbox::default();
+    for decision in decisions {
+        match decision {
+            Decision::Send(letter) => outbox.accept(at(0), *letter),
+            Decision::Held { letter, reason } => outbox.hold(at(0), *letter, reason),
+        };
+    }
+    Told::of(&outbox, &GroupId::from("g1"))
+}
+
+#[test]
+fn who_was_told_of_a_group_is_told_of_its_commit_once() {
+    let urgent = |event: &mut Event| event.flow = Flow::Main;
+    let seen = |change: &dyn Fn(&mut Event)| {
+        let mut event = event();
+        change(&mut event);
+        decide(&rules(RULES), &event, &Told::default())
+    };
+    // Nobody knows of the group.
+    let held = "held -: nobody was told of the group, or all know c0ffee00c0ff already";
+    assert_eq!(lines(bad, &Told::default()), [held]);
+    // A chat does, or a tracker.
+    let chat = "send chat [named/chat/g1/c0ffee00c0ffee00] calls [\"U1\"] after 0 s: chat was told of the group, and now its \
+                commit is known; Ann is called";
+    assert_eq!(lines(bad, &told_of(seen(&urgent))), [chat]);
+    let ticket = "send gl [named/gl/g1/c0ffee00c0ffee00] calls [] Comment [\"7\"] after 0 s: its ticket gets a comment: the \
+                  commit that brought it is known";
+    assert_eq!(lines(bad, &told_of(seen(&|_| {}))), [ticket]);
+    // Whoever has heard it, alone or with the crash itself, does not hear it again.
+    let named = |event: &mut Event| {
+        urgent(event);
+        bad(event);
+        event.change = Change::New;
+    };
+    assert_eq!(lines(bad, &told_of(seen(&named))), [held]);
+    let mut follow_up = event();
+    bad(&mut follow_up);
+    let mut all = seen(&urgent);
+    all.extend(decide(&rules(RULES), &follow_up, &told_of(seen(&urgent))));
+    assert_eq!(lines(bad, &told_of(all)), [held]);
+    // The message names what it is about.
+    let message = Message::about(&follow_up);
+    assert!(
+        message.title.starts_with("the commit that brought it is found: EXC_BAD_ACCESS"),
+        "{}",
+        message.title
+    );
+    let fact = ("First bad commit".to_owned(), "c0ffee00c0ff by ann@example.com, 93 % sure".to_owned());
+    assert!(message.facts.contains(&fact), "{:?}", message.facts);
+}
+
+#[test]
+fn the_ticket_of_a_group_without_crashes_says_where_they_went() {
+    let moved = |event: &mut Event| {
+        event.change = Change::Moved;
+        event.moved_to = Some(GroupId::from("g2"));
+    };
+    let goes_on =
+        "send gl [moved/gl/g1/g2] calls [] Comment [] after 0 s: its ticket goes on as that of group g2";
+    assert_eq!(lines(moved, &ticket(TicketState::Open)), [goes_on]);
+    let mut told = ticket(TicketState::Open);
+    told.heirs.insert(ReceiverName::from("gl"));
+    let closed = "send gl [moved/gl/g1/g2] calls [] Close [] after 0 s: its ticket is closed, because its crashes count with \
+                  group g2";
+    assert_eq!(lines(moved, &told), [closed]);
+    let held = "held -: its crashes went to group g2, and it has no open ticket";
+    assert_eq!(lines(moved, &Told::default()), [held]);
+    assert_eq!(lines(moved, &ticket(TicketState::Closed)), [held]);
+}
+
+#[test]
+fn what_was_told_of_crashes_goes_with_them() {
+    let [chat, from, to] = ["chat", "g1", "g2"];
+    let only = BTreeSet::from(["b1".to_owned()]);
+    let table = [
+        ("chat/chat/g1/b1", Some("chat/chat/g2/b1")),
+        ("chat/chat/g1/b2", None),
+        ("chat/chat/g11/b1", None),
+        ("chat/other/g1/b1", None),
+        ("digest/chat/g1/seen/b1", Some("digest/chat/g2/seen/b1")),
+        ("comment/chat/g1/seen/b1", Some("comment/chat/g2/seen/b1")),
+        ("ticket/chat/g1", None),
+        ("named/chat/g1/b1", None),
+    ];
+    for (key, expected) in table {
+        let (receiver, from, to) = (ReceiverName::from(chat), GroupId::from(from), GroupId::from(to));
+        let found = moved_key(&receiver, &DedupeKey::from(key), &from, &to, Some(&only));
+        assert_eq!(found, expected.map(DedupeKey::from), "{key}");
+    }
+    // In the queue: the author of the crash is not called for it again, nor after a restart.
+    let mut urgent = event();
+    urgent.flow = Flow::Main;
+    let mut outbox = Outbox::default();
+    for decision in decide(&rules(RULES), &urgent, &Told::default()) {
+        let Decision::Send(letter) = decision else { continue };
+        outbox.accept(at(0), *letter);
+    }
+    let (from, to) = (GroupId::from(from), GroupId::from(to));
+    outbox.follow(&from, &to, |receiver, key| moved_key(receiver, key, &from, &to, None));
+    let again = Outbox::restore(Stored { entries: outbox.changes().entries, ..Stored::default() });
+    urgent.group = to.clone();
+    for outbox in [&outbox, &again] {
+        let lines: Vec<String> =
+            decide(&rules(RULES), &urgent, &Told::of(outbox, &to)).iter().map(line).collect();
+        assert_eq!(lines, ["held chat: chat was told of this group in this build before"]);
+    }
+}
+
+#[test]
+fn phones_that_lose_crashes_are_told_of_once_a_day() {
+    let with = |more: &str| rules(&format!("{RULES}{more}"));
+    let phones = "phones: {to: [chat]}\n";
+    let near = PhoneTrouble {
+        trouble: Trouble::Near,
+        at: at(0),
+        udid: "00008110-1".to_owned(),
+        name: "lab-7".to_owned(),
+        place: Some("rack r1, slot 1-2".to_owned()),
+        bug_type: "309".to_owned(),
+        process: "Mooring".to_owned(),
+        waiting: 18,
+        limit: Some(25),
+        lost: 2,
+        link: None,
+        origin: Origin::Real,
+    };
+    let lines = |rules: &Rules, phone: &PhoneTrouble, told: &[DedupeKey]| -> Vec<String> {
+        decide_phone(rules, phone, |key| told.contains(key)).iter().map(line).collect()
+    };
+    let day = at(0).as_unix_ms() / 86_400_000;
+    let key = |day: i64| DedupeKey(format!("phone/chat/00008110-1/309/near/{day}"));
+    let told = format!(
+        "send chat [{}] calls [] after 0 s: `phones`: it will soon write no more reports; told once a day",
+        key(day)
+    );
+    assert_eq!(lines(&with(phones), &near, &[]), [told]);
+    assert!(lines(&with(phones), &near, &[key(day)]).is_empty(), "it was told today");
+    assert_eq!(lines(&with(phones), &near, &[key(day - 1)]).len(), 1, "it was told yesterday");
+    assert!(lines(&rules(RULES), &near, &[]).is_empty(), "no rule is about phones");
+    let lost = PhoneTrouble { trouble: Trouble::Lost, ..near.clone() };
+    assert_eq!(lines(&with(phones), &lost, &[key(day)]).len(), 1, "another trouble is news");
+    for held in [
+        PhoneTrouble { origin: Origin::Simulated, ..near.clone() },
+        PhoneTrouble { name: "bad-3".to_owned(), ..near.clone() },
+    ] {
+        let found = lines(&with(phones), &held, &[]);
+        assert!(found[0].starts_with("held chat: held back: "), "{found:?}");
+    }
+    let Decision::Send(letter) = decide_phone(&with(phones), &lost, |_| false).remove(0) else { return };
+    assert_eq!(letter.message.title, "lab-7 lost crashes of Mooring: 2 were not written");
+    assert_eq!(phone_of(&letter.group), Some("00008110-1"));
 }

@@ -24,6 +24,7 @@ fn letter(receiver: &str, group: &str, key: &str, due: i64) -> Letter {
     Letter {
         receiver: ReceiverName::from(receiver),
         key: DedupeKey::from(key),
+        also: Vec::new(),
         group: GroupId::from(group),
         message: Message::about(&event()),
         why: String::new(),

@@ -120,6 +120,7 @@ fn head(group: &GroupView, now: Time) -> Markup {
             @if let Some(ended) = &group.ended_by { p.lead { (shown(ended)) } }
             p.links {
                 a href="/groups" { "all groups" }
+                a href={ "/notices?group=" (group.id) } { "who was told" }
                 a href={ "/api/v1/groups/" (group.id) } { "as JSON" }
             }
             dl {

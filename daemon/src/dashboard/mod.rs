@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`picture`] | what pages are made of, and the trait through which they get it |
-//! | [`farm_page`], [`queue_page`], [`job_page`], [`phone_page`], [`crash_page`] | pure: views → HTML |
+//! | [`farm_page`], [`queue_page`], [`job_page`], [`phone_page`], [`crash_page`], [`group_page`], [`notices_page`] | pure: views → HTML |
 //! | `axis` | bars on an axis of time |
 //! | [`part`] | pieces of a page with stable element ids, and which of them changed |
 //! | `of_farm` | where the daemon's own pages get what they show |
@@ -21,6 +21,7 @@ pub mod events;
 pub mod farm_page;
 pub mod group_page;
 pub mod job_page;
+pub mod notices_page;
 mod of_farm;
 pub mod part;
 pub mod phone_page;
@@ -34,6 +35,7 @@ pub mod words;
 
 pub use farm_page::render_page;
 pub use picture::{
-    CrashPage, GroupPage, GroupsPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable,
+    CrashPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures, QueuePage, Span,
+    Told, Unreadable,
 };
 pub use routes::routes;

@@ -5,18 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use holdfast_wire::api::{CrashView, JobView, PhoneView};
 use holdfast_wire::id::{AttemptId, CrashId, GroupId, JobId, Udid};
 use holdfast_wire::job::{JobClass, JobState};
+use holdfast_wire::notice::{NoticeState, NoticeView, ReceiverView};
 use holdfast_wire::outcome::AttemptEnd;
 use holdfast_wire::time::Time;
 use tokio::sync::watch;
 
 use super::picture::{
-    CrashPage, GroupPage, GroupsPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable,
+    CrashPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures, QueuePage, Span,
+    Told, Unreadable,
 };
 use super::queue_page::HOURS_BACK;
 use crate::farm::Ask;
 use crate::http::groups::{Which, ids};
 use crate::http::jobs::{Detail, view};
 use crate::http::state::App;
+use crate::notices::NoticeAsk;
 use crate::reasons::EXPLAINED_MAX;
 use crate::snapshot::Snapshot;
 
@@ -26,6 +29,8 @@ const ENDED_MAX: usize = 20;
 const CRASHES_MAX: usize = 20;
 /// Crash groups that their page is given.
 const GROUPS_MAX: usize = 100;
+/// Messages of one receiver that wait, and as many that are done, that their page is given.
+const NOTICES_MAX: usize = 20;
 /// Jobs that the page of a phone is given.
 const PHONE_JOBS_MAX: usize = 20;
 /// Ended jobs, and crashes, that are looked through for those of one phone: older ones are found in lists.
@@ -145,6 +150,14 @@ impl Pictures for App {
         }
     }
 
+    async fn notices(&self, group: Option<GroupId>) -> Result<NoticesPage, Unreadable> {
+        let receivers = self.farm.ask(|answer| Ask::Notice(NoticeAsk::Receivers { answer })).await;
+        let receivers = receivers.map_err(|stopping| Unreadable(Box::new(stopping)))?;
+        let snapshot = self.farm.snapshot();
+        let simulated = snapshot.phones().any(|phone| phone.facts.simulated);
+        Ok(NoticesPage { told: told(&snapshot, receivers, group.as_ref()), group, simulated })
+    }
+
     async fn group(&self, id: &GroupId) -> Option<GroupPage> {
         let snapshot = self.farm.snapshot();
         let group = snapshot.groups.get(id)?;
@@ -158,6 +171,41 @@ impl Pictures for App {
             phones,
         })
     }
+}
+
+/// What each receiver was told, the newest first, what waits before all else.
+fn told(snapshot: &Snapshot, receivers: Vec<ReceiverView>, group: Option<&GroupId>) -> Vec<Told> {
+    let named = receivers.into_iter().map(|receiver| Told {
+        name: receiver.name.clone(),
+        receiver: Some(receiver),
+        notices: Vec::new(),
+        total: 0,
+    });
+    let mut all: Vec<Told> = named.collect();
+    let mut places: BTreeMap<String, usize> =
+        all.iter().enumerate().map(|(place, told)| (told.name.clone(), place)).collect();
+    let mut done: Vec<Vec<NoticeView>> = vec![Vec::new(); all.len()];
+    for notice in snapshot.notices.values().rev() {
+        if group.is_some_and(|group| notice.group != group.as_str()) {
+            continue;
+        }
+        let place = *places.entry(notice.receiver.clone()).or_insert_with(|| {
+            let name = notice.receiver.clone();
+            all.push(Told { name, receiver: None, notices: Vec::new(), total: 0 });
+            done.push(Vec::new());
+            all.len() - 1
+        });
+        let (Some(told), Some(done)) = (all.get_mut(place), done.get_mut(place)) else { continue };
+        told.total += 1;
+        let list = if notice.state == NoticeState::Waiting { &mut told.notices } else { done };
+        if list.len() < NOTICES_MAX {
+            list.push((**notice).clone());
+        }
+    }
+    for (told, done) in all.iter_mut().zip(done) {
+        told.notices.extend(done);
+    }
+    all
 }
 
 fn unreadable(words: String) -> Unreadable {

@@ -7,6 +7,7 @@ use holdfast_wire::api::{CrashView, Explanation, JobView, PhoneView, QueueView, 
 use holdfast_wire::group::GroupView;
 use holdfast_wire::id::{AttemptId, CaseName, CrashId, GroupId, JobId, Udid};
 use holdfast_wire::job::JobClass;
+use holdfast_wire::notice::{NoticeView, ReceiverView};
 use holdfast_wire::time::Time;
 use holdfast_wire::views::{CaseStats, OwnerView};
 use tokio::sync::watch;
@@ -91,6 +92,30 @@ pub struct GroupPage {
     pub simulated: bool,
 }
 
+/// Everything the page of what people are told shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct NoticesPage {
+    /// Receivers by name; then those that are none any more, and nobody, when they have anything.
+    pub told: Vec<Told>,
+    /// About which crash group it is, when it is about one alone.
+    pub group: Option<GroupId>,
+    /// Whether any phone of the farm is simulated.
+    pub simulated: bool,
+}
+
+/// What one receiver was told.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Told {
+    /// Its name; `-` for nobody.
+    pub name: String,
+    /// How often it may be spoken to; none when the rules don't name it.
+    pub receiver: Option<ReceiverView>,
+    /// What waits, then what is done, each newest first; not all when there are many.
+    pub notices: Vec<NoticeView>,
+    /// How many there are.
+    pub total: usize,
+}
+
 /// Everything the page of the queue shows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueuePage {
@@ -163,6 +188,13 @@ pub trait Pictures: Send + Sync + 'static {
 
     /// Crash groups that somebody should look at.
     fn groups(&self) -> impl Future<Output = GroupsPage> + Send;
+
+    /// What people are told; about one crash group alone when one is named.
+    ///
+    /// # Errors
+    /// The farm stops.
+    fn notices(&self, group: Option<GroupId>)
+    -> impl Future<Output = Result<NoticesPage, Unreadable>> + Send;
 
     /// One crash group; none when there is no such group.
     fn group(&self, id: &GroupId) -> impl Future<Output = Option<GroupPage>> + Send;

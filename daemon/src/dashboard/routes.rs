@@ -20,7 +20,7 @@ use super::events::{View, stream};
 use super::picture::{Pictures, Unreadable};
 use super::shell::{Frame, still};
 use super::words::shown;
-use super::{crash_page, farm_page, group_page, job_page, phone_page, queue_page};
+use super::{crash_page, farm_page, group_page, job_page, notices_page, phone_page, queue_page};
 
 /// Pages that may be open at once: every wall and every desk of a large team.
 const READERS_MAX: usize = 256;
@@ -61,6 +61,7 @@ where
         .route("/crashes/{id}", get(crash::<P>))
         .route("/groups", get(groups::<P>))
         .route("/groups/{id}", get(group::<P>))
+        .route("/notices", get(notices::<P>))
         .route(farm_page::EVENTS, get(events::<P>))
         .with_state(shared)
         .layer(map_response(with_policy))
@@ -153,6 +154,27 @@ async fn group<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<Stri
     match pictures.group(&parsed).await {
         Some(page) => group_page::render(&page, pictures.picture().await.now).into_response(),
         None => nothing(pictures, "crash group", &id).await,
+    }
+}
+
+/// About which crash group alone.
+#[derive(Debug, Deserialize)]
+struct About {
+    group: Option<String>,
+}
+
+async fn notices<P: Pictures>(State(shared): State<Shared<P>>, Query(about): Query<About>) -> Response {
+    let pictures = &*shared.pictures;
+    let group = match about.group.as_deref().map(str::parse::<GroupId>) {
+        Some(Ok(group)) => Some(group),
+        Some(Err(_)) => {
+            return nothing(pictures, "crash group", &about.group.unwrap_or_default()).await;
+        }
+        None => None,
+    };
+    match pictures.notices(group).await {
+        Ok(page) => notices_page::render(&page, pictures.picture().await.now).into_response(),
+        Err(error) => unreadable(pictures, &error).await,
     }
 }
 

@@ -91,6 +91,11 @@ pub(crate) const FAILED: Face =
 pub(crate) const CRASH: Face = face("crash", "alarm", "", "M9.2 .8L2.6 8.8l3.8.6L4.4 15.2l8.6-8l-4.2-1z");
 
 impl Face {
+    /// The same shape beside another word.
+    pub(crate) fn called(self, word: &'static str) -> Self {
+        Self { word, ..self }
+    }
+
     /// The shape alone; whoever shows it puts a word beside it.
     pub(crate) fn shape(self) -> Markup {
         html! {

@@ -56,7 +56,7 @@ fn document(frame: Frame<'_>, stream: Option<(&str, String)>, content: Markup) -
                         "Holdfast"
                     }
                     nav.pages aria-label="Pages" {
-                        @for (address, name) in [("/", "Farm"), ("/queue", "Queue"), ("/groups", "Crashes")] {
+                        @for (address, name) in [("/", "Farm"), ("/queue", "Queue"), ("/groups", "Crashes"), ("/notices", "Notices")] {
                             a href=(address) aria-current=[(frame.title == name).then_some("page")] { (name) }
                         }
                     }

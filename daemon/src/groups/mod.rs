@@ -6,6 +6,7 @@
 //! | [`book`] | all groups: where a crash goes, what operators do, what a new version of signatures moves |
 //! | [`sign`] | the signature of a crash, and the task that signs what was signed otherwise before |
 //! | [`view`] | what readers are shown, and what is suggested to them |
+//! | [`moves`] | which crashes count into another group than before |
 //! | [`runs`] | how often builds were tested |
 //! | [`order`] | the builds of a branch in the order of their commits |
 //! | [`between`] | commits of which there is no build, and what keeps their order from being known |
@@ -18,6 +19,7 @@ mod between;
 mod book;
 mod first_bad;
 mod group;
+mod moves;
 mod order;
 mod runs;
 mod search;
@@ -28,6 +30,7 @@ pub use between::{author, brought_by};
 pub use book::{Filed, GroupRefused, Groups, Known, News, Regrouped};
 pub use first_bad::{Hunt, Row, first_bad, row};
 pub use group::{Group, GroupRecord, Stats};
+pub use moves::Moves;
 pub use runs::BuildRuns;
 pub use search::{Search, Wish, search};
 pub use sign::{Signed, is_current, sign, sign_anew};

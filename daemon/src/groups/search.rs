@@ -15,6 +15,7 @@ use super::first_bad::{Hunt, Row, is_hunted, row};
 use super::group::Group;
 use crate::clock::Clock;
 use crate::farm::{Ask, Farm, Stopping, Submitted};
+use crate::notices::{NoticeAsk, first_bad};
 use crate::snapshot::Snapshot;
 
 /// Between two looks at all groups: every attempt that ends changes the picture.
@@ -30,6 +31,8 @@ const START_WITHIN: Duration = Duration::from_secs(7 * 86_400);
 #[derive(Debug, Default)]
 pub struct Search {
     jobs: BTreeMap<GroupId, Asked>,
+    /// Groups whose commit is known, and which one.
+    named: BTreeMap<GroupId, String>,
 }
 
 /// The job that was submitted last for a group.
@@ -69,6 +72,10 @@ pub async fn search(farm: Farm, clock: Arc<Clock>, hunt: Hunt) -> Result<(), Sto
         for wish in search.wishes(&snapshot, &hunt, clock.now()) {
             search.submit(&farm, wish).await?;
         }
+        for group in search.named(&snapshot, &hunt, clock.now()) {
+            // Who was told already is not told again, also by a daemon that was started anew.
+            farm.ask(|answer| Ask::Notice(NoticeAsk::FirstBad { group, answer })).await?;
+        }
         look.tick().await;
     }
     Ok(())
@@ -77,14 +84,22 @@ pub async fn search(farm: Farm, clock: Arc<Clock>, hunt: Hunt) -> Result<(), Sto
 impl Search {
     /// What is to be asked now.
     pub fn wishes(&self, snapshot: &Snapshot, hunt: &Hunt, now: Time) -> Vec<Wish> {
-        let mut groups: Vec<&Arc<Group>> = snapshot
-            .groups
-            .iter()
-            .filter(|group| group.record.state.is_open(now) && is_hunted(snapshot, group, hunt))
-            .collect();
-        groups.sort_by_key(|group| std::cmp::Reverse(group.stats.last()));
-        groups.truncate(HUNTED_MAX);
-        groups.into_iter().filter_map(|group| self.wish(snapshot, group, hunt, now)).collect()
+        let groups = hunted(snapshot, hunt, now).into_iter();
+        groups.filter_map(|group| self.wish(snapshot, group, hunt, now)).collect()
+    }
+
+    /// Groups whose commit was not known at the last call, or was another.
+    pub fn named(&mut self, snapshot: &Snapshot, hunt: &Hunt, now: Time) -> Vec<GroupId> {
+        let mut found = Vec::new();
+        for group in hunted(snapshot, hunt, now) {
+            let id = &group.record.id;
+            let Some(bad) = first_bad(snapshot, group) else { continue };
+            if self.named.get(id) != Some(&bad.commit) {
+                self.named.insert(id.clone(), bad.commit);
+                found.push(id.clone());
+            }
+        }
+        found
     }
 
     fn wish(&self, snapshot: &Snapshot, group: &Group, hunt: &Hunt, now: Time) -> Option<Wish> {
@@ -139,6 +154,15 @@ impl Search {
         self.jobs.insert(group, Asked { job, place, attempts, fruitless });
         Ok(())
     }
+}
+
+/// The groups that are looked after, the newest first.
+fn hunted<'a>(snapshot: &'a Snapshot, hunt: &Hunt, now: Time) -> Vec<&'a Arc<Group>> {
+    let is_wanted = |group: &&Arc<Group>| group.record.state.is_open(now) && is_hunted(snapshot, group, hunt);
+    let mut groups: Vec<&Arc<Group>> = snapshot.groups.iter().filter(is_wanted).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.stats.last()));
+    groups.truncate(HUNTED_MAX);
+    groups
 }
 
 /// The cases in which a group was seen, as the job of one of its crashes ran them; all of that job's when it is not known in

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::extract::State;
 use holdfast_wire::api::{Page, Problem};
 use holdfast_wire::id::CrashId;
-use holdfast_wire::notice::{NoticePlan, NoticeState, NoticeTest, NoticeView};
+use holdfast_wire::notice::{NoticePlan, NoticeState, NoticeTest, NoticeView, ReceiverView};
 use serde::Deserialize;
 
 use super::builds::by_prefix;
@@ -13,6 +13,7 @@ use super::lists::Paging;
 use super::problem::{Body, Query, Refusal};
 use super::state::App;
 use crate::farm::Ask;
+use crate::notices::NoticeAsk;
 
 /// Which notices are listed.
 #[derive(Debug, Clone, Default, Deserialize, utoipa::IntoParams)]
@@ -22,6 +23,8 @@ pub struct Wanted {
     pub state: Option<NoticeState>,
     /// About this crash group alone.
     pub group: Option<String>,
+    /// To this receiver alone.
+    pub receiver: Option<String>,
     /// Entries of this page, 1 to 200; 50 unless said.
     pub limit: Option<usize>,
     /// The `next_cursor` of the page before.
@@ -36,10 +39,11 @@ pub async fn list(
     Query(wanted): Query<Wanted>,
 ) -> Result<Json<Page<NoticeView>>, Refusal> {
     let snapshot = app.farm.snapshot();
-    let Wanted { state, group, limit, cursor } = wanted;
+    let Wanted { state, group, receiver, limit, cursor } = wanted;
     let is_wanted = |notice: &NoticeView| {
         state.is_none_or(|state| notice.state == state)
             && group.as_ref().is_none_or(|group| notice.group == *group)
+            && receiver.as_ref().is_none_or(|receiver| notice.receiver == *receiver)
     };
     let page = app.listings.notices.page(
         &Paging { limit, cursor },
@@ -47,6 +51,14 @@ pub async fn list(
         |id| snapshot.notices.get(id).map(|notice| (**notice).clone()),
     )?;
     Ok(Json(page))
+}
+
+/// Lists the receivers of the rules by name, what waits for each and how often it may be spoken to. The list is whole.
+#[utoipa::path(get, path = "/api/v1/receivers", tag = "crashes",
+    responses((status = 200, body = Page<ReceiverView>)))]
+pub async fn receivers(State(app): State<App>) -> Result<Json<Page<ReceiverView>>, Refusal> {
+    let items = app.farm.ask(|answer| Ask::Notice(NoticeAsk::Receivers { answer })).await?;
+    Ok(Json(Page { items, next_cursor: None }))
 }
 
 /// What the rules would make of a crash, if it were new. Nothing is sent.
@@ -59,5 +71,5 @@ pub async fn test(
     let snapshot = app.farm.snapshot();
     let ids = snapshot.crashes.keys().map(|id| (id.to_string(), *id));
     let crash: CrashId = by_prefix(ids, &wanted.crash, "crash")?;
-    Ok(Json(app.farm.ask(|answer| Ask::PlanNotices { crash, answer }).await?))
+    Ok(Json(app.farm.ask(|answer| Ask::Notice(NoticeAsk::Plan { crash, answer })).await?))
 }

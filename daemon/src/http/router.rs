@@ -113,6 +113,7 @@ fn documented() -> OpenApiRouter<App> {
         .routes(routes!(groups::suggest))
         .routes(routes!(notices::list))
         .routes(routes!(notices::test))
+        .routes(routes!(notices::receivers))
         .routes(routes!(crashes::describe))
         .routes(routes!(crashes::raw))
         .routes(routes!(crashes::page))

@@ -1,15 +1,20 @@
 //! The queue of messages and its records. What is in it is `daemon/notify`'s.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use holdfast_notify::decide::Told;
-use holdfast_notify::event::ReceiverName;
+use holdfast_notify::decide::{Told, moved_key};
+use holdfast_notify::event::{GroupId, ReceiverName};
 use holdfast_notify::outbox::{EntryId, Letter, State, Stored, TicketRecord};
-use holdfast_notify::rate::Sends;
-use holdfast_notify::{Decision, Event, Next, Outbox, Outcome, Rules, decide, outbox};
+use holdfast_notify::phones::phone_of;
+use holdfast_notify::rate::{Room, Sends};
+use holdfast_notify::rules::Receiver;
+use holdfast_notify::{
+    Decision, Event, Next, Outbox, Outcome, PhoneTrouble, Rules, decide, decide_phone, outbox,
+};
 use holdfast_store::codec::{Kind, decode, encode};
 use holdfast_store::{Entry, Key, Op, StoreError};
-use holdfast_wire::notice::{NoticePlan, NoticeState, NoticeView};
+use holdfast_wire::notice::{NoticePlan, NoticeState, NoticeView, ReceiverLimit, ReceiverView};
 use holdfast_wire::time::Time;
 
 /// Messages, by number.
@@ -63,8 +68,33 @@ impl Desk {
 
     /// Decides about an event. Says whether anything is new to be sent.
     pub(crate) fn tell(&mut self, rules: &Rules, event: &Event, now: Time) -> bool {
+        let told = Told::of(&self.outbox, &event.group);
+        let told = match &event.moved_to {
+            Some(heir) => told.and_heir(&self.outbox, heir),
+            None => told,
+        };
+        let news = self.take_in(decide(rules, event, &told), now);
+        if let Some(heir) = &event.moved_to {
+            self.outbox.hand_over_tickets(&event.group, heir);
+        }
+        news
+    }
+
+    /// Decides about a phone that loses crash reports. Says whether anything is new to be sent.
+    pub(crate) fn tell_of_phone(&mut self, rules: &Rules, phone: &PhoneTrouble, now: Time) -> bool {
+        let decisions = decide_phone(rules, phone, |key| self.outbox.knows(key));
+        self.take_in(decisions, now)
+    }
+
+    /// Crashes of these builds, or all, count into another group from now on: who was told of them is not told again.
+    pub(crate) fn follow_crashes(&mut self, from: &str, to: &str, builds: Option<&BTreeSet<String>>) {
+        let (from, to) = (GroupId::from(from), GroupId::from(to));
+        self.outbox.follow(&from, &to, |receiver, key| moved_key(receiver, key, &from, &to, builds));
+    }
+
+    fn take_in(&mut self, decisions: Vec<Decision>, now: Time) -> bool {
         let mut news = false;
-        for decision in decide(rules, event, &Told::of(&self.outbox, &event.group)) {
+        for decision in decisions {
             match decision {
                 Decision::Send(letter) => {
                     self.outbox.accept(now, *letter);
@@ -97,6 +127,32 @@ impl Desk {
             Decision::Held { letter, reason } => plan(false, letter, reason.clone()),
         });
         plans.collect()
+    }
+
+    /// The receivers of the rules, by name, and how often each may be spoken to.
+    pub(crate) fn receivers(&self, rules: &Rules, now: Time) -> Vec<ReceiverView> {
+        let view = |receiver: &Receiver| {
+            let (waiting, sends) = self.outbox.queue(&receiver.name);
+            let limits = receiver.limits.iter().map(|limit| ReceiverLimit {
+                messages: limit.messages,
+                window_ms: limit.window_ms,
+                used: sends.map_or(0, |sends| sends.used(*limit, now)),
+            });
+            let room = sends.map(|sends| sends.room(&receiver.limits, now));
+            ReceiverView {
+                name: receiver.name.to_string(),
+                kind: receiver.setup.word().to_owned(),
+                waiting: waiting as u64,
+                limits: limits.collect(),
+                not_before: match room {
+                    Some(Room::NotBefore(at)) => Some(at),
+                    Some(Room::Messages(_)) | None => None,
+                },
+                wants_quiet: sends.and_then(|sends| sends.quiet_until).is_some_and(|until| until > now),
+                last_sent: sends.and_then(|sends| sends.at.back().copied()),
+            }
+        };
+        rules.receivers.values().map(view).collect()
     }
 
     /// What is to be done now.
@@ -175,7 +231,8 @@ fn view(entry: &outbox::Entry) -> NoticeView {
         id: entry.id.0,
         at: entry.at,
         receiver: entry.receiver.to_string(),
-        group: entry.group.to_string(),
+        phone: phone_of(&entry.group).and_then(|udid| udid.parse().ok()),
+        group: phone_of(&entry.group).map_or_else(|| entry.group.to_string(), |_| String::new()),
         key: entry.key.to_string(),
         title: entry.message.title.clone(),
         state,

@@ -65,6 +65,7 @@ pub(crate) fn event(
             phones: stats.phones.len() as u64,
         },
         first_bad: None,
+        moved_to: None,
         links: link.into_iter().collect(),
         origin: if simulated { Origin::Simulated } else { Origin::Real },
     }
@@ -103,14 +104,14 @@ fn os_stage(os: Option<&str>) -> OsStage {
     if is_beta { OsStage::Beta } else { OsStage::Released }
 }
 
-/// The functions that tell, with the top one of the app marked; that one in front when it is none of them.
+/// The functions that tell, with the top one of the app marked; that one in front when it is none of them. In which
+/// modules the others are is not known.
 fn stack(crash: &CrashView) -> Vec<Frame> {
     let names = crash.signature.as_ref().map(|signature| signature.stack.as_slice()).unwrap_or_default();
-    let module = crash.process.clone().unwrap_or_default();
     let mut frames: Vec<Frame> = names
         .iter()
         .map(|name| Frame {
-            module: module.clone(),
+            module: String::new(),
             function: name.clone(),
             file: None,
             line: None,

@@ -12,6 +12,7 @@ use holdfast_wire::time::Time;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::ask::NoticeAsk;
 use crate::clock::Clock;
 use crate::farm::{Ask, Farm};
 
@@ -57,7 +58,7 @@ pub async fn carry(farm: Farm, clock: Arc<Clock>, environment: Environment, stop
     }
     let mut under_way: JoinSet<()> = JoinSet::new();
     loop {
-        let Ok(post) = farm.ask(|answer| Ask::NextNotice { answer }).await else { return };
+        let Ok(post) = farm.ask(|answer| Ask::Notice(NoticeAsk::Next { answer })).await else { return };
         let wake = match post {
             Post::Send { parcel, receiver, group } => {
                 let (farm, clock) = (farm.clone(), clock.clone());
@@ -106,5 +107,5 @@ async fn answer(farm: &Farm, id: EntryId, receiver: &Receiver, outcome: Outcome)
     // Where there is no randomness every wait is as long as it may be.
     let jitter = getrandom::u32().map_or(1.0, |random| f64::from(random) / f64::from(u32::MAX));
     // A daemon that stops keeps the message waiting.
-    let _stopping = farm.ask(|answer| Ask::NoticeAnswered { id, outcome, jitter, answer }).await;
+    let _stopping = farm.ask(|answer| Ask::Notice(NoticeAsk::Answered { id, outcome, jitter, answer })).await;
 }

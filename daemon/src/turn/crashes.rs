@@ -12,7 +12,7 @@ use holdfast_wire::id::{AttemptId, BuildHash, CaseName, GroupId};
 
 use super::{Loop, Turn};
 use crate::farm::{FarmError, Who};
-use crate::groups::{BuildRuns, GroupRefused, Known, News, Signed};
+use crate::groups::{BuildRuns, GroupRefused, Groups, Known, Moves, News, Regrouped, Signed};
 use crate::records;
 
 impl<S: Store> Loop<S> {
@@ -48,12 +48,20 @@ impl<S: Store> Loop<S> {
     pub(super) fn regroup(&mut self, turn: &mut Turn, signed: Signed) -> Result<usize, FarmError> {
         let mut groups = self.picture.groups.clone();
         let done = groups.regroup(signed, self.known());
+        let moved = done.moved;
+        self.take_regrouped(turn, groups, done)?;
+        Ok(moved)
+    }
+
+    /// Takes groups over whose crashes are others now; what was told of these goes with them.
+    fn take_regrouped(&mut self, turn: &mut Turn, groups: Groups, done: Regrouped) -> Result<(), FarmError> {
+        let moves = Moves::of(&self.picture.groups, &groups, &self.picture.crashes, &done);
         self.picture.groups = groups;
         self.record_groups(turn, done.groups)?;
         for crash in done.crashes {
             self.show_crash(turn, &Arc::new(crash))?;
         }
-        Ok(done.moved)
+        self.tell_of_moves(turn, &moves)
     }
 
     pub(super) fn change_group(
@@ -68,14 +76,11 @@ impl<S: Store> Loop<S> {
             Ok(done) => done,
             Err(refused) => return Ok(Err(refused)),
         };
-        self.picture.groups = groups;
-        self.record_groups(turn, done.groups.iter().cloned())?;
-        for crash in done.crashes {
-            self.show_crash(turn, &Arc::new(crash))?;
-        }
+        let changed = done.groups.clone();
+        self.take_regrouped(turn, groups, done)?;
         self.tell_of_mend(turn, &id)?;
         self.note_deed(turn, who.did(Act::GroupChanged { group: id, deed }))?;
-        Ok(Ok(done.groups))
+        Ok(Ok(changed))
     }
 
     /// Counts that a case of a build was run to its end.

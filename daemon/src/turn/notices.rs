@@ -1,20 +1,48 @@
 //! What the loop does about telling people: it decides with every crash who is told, in the same transaction, and hands
 //! out what is to be sent only once that is recorded.
 
+use holdfast_notify::event::GroupId as NotedGroup;
 use holdfast_notify::outbox::EntryId;
 use holdfast_notify::{Change, Event, Next, Outcome};
 use holdfast_store::Store;
 use holdfast_wire::api::CrashView;
 use holdfast_wire::group::GroupState;
-use holdfast_wire::id::{CrashId, GroupId};
+use holdfast_wire::id::{CrashId, GroupId, Udid};
 use holdfast_wire::notice::NoticePlan;
 
 use super::{Loop, Turn};
 use crate::farm::FarmError;
-use crate::groups::News;
-use crate::notices::{Post, event, first_bad};
+use crate::groups::{Moves, News};
+use crate::notices::{NoticeAsk, Post, event, first_bad, troubles};
 
 impl<S: Store> Loop<S> {
+    pub(super) fn decide_notice(&mut self, turn: &mut Turn, ask: NoticeAsk) -> Result<(), FarmError> {
+        match ask {
+            NoticeAsk::Next { answer } => {
+                let post = self.next_post(turn)?;
+                turn.answer(answer, post);
+            }
+            NoticeAsk::Answered { id, outcome, jitter, answer } => {
+                self.post_answered(turn, id, outcome, jitter)?;
+                turn.answer(answer, ());
+            }
+            NoticeAsk::FirstBad { group, answer } => {
+                self.tell_of_first_bad(turn, &group)?;
+                turn.answer(answer, ());
+            }
+            NoticeAsk::Receivers { answer } => {
+                let shown = self.rules.shown();
+                let receivers = self.desk.receivers(&shown.config.notify, self.clock.now());
+                turn.answer(answer, receivers);
+            }
+            NoticeAsk::Plan { crash, answer } => {
+                let plan = self.plan_notices(crash);
+                turn.answer(answer, plan);
+            }
+        }
+        Ok(())
+    }
+
     /// Tells people of a crash that was put into a group.
     pub(super) fn tell_of_crash(
         &mut self,
@@ -51,16 +79,76 @@ impl<S: Store> Loop<S> {
 
     /// Tells trackers that a group is fixed.
     pub(super) fn tell_of_mend(&mut self, turn: &mut Turn, group: &GroupId) -> Result<(), FarmError> {
+        let state = self.picture.groups.get(group).map(|group| &group.record.state);
+        if !matches!(state, Some(GroupState::Fixed { .. })) {
+            return Ok(());
+        }
+        self.tell_of_group(turn, group, |event| event.change = Change::Fixed)
+    }
+
+    /// Tells those who know of a group which commit brought it, now that the odds name one.
+    pub(super) fn tell_of_first_bad(&mut self, turn: &mut Turn, group: &GroupId) -> Result<(), FarmError> {
+        let group = self.picture.groups.get(group);
+        let bad = group.and_then(|group| first_bad(&self.picture, group));
+        let (Some(id), Some(bad)) = (group.map(|group| group.record.id.clone()), bad) else { return Ok(()) };
+        self.tell_of_group(turn, &id, |event| {
+            event.change = Change::Named;
+            event.first_bad = Some(bad);
+        })
+    }
+
+    /// What was told of crashes goes with them to another group, and the tickets of merged groups say where they went.
+    pub(super) fn tell_of_moves(&mut self, turn: &mut Turn, moves: &Moves) -> Result<(), FarmError> {
+        for ((from, to), builds) in &moves.crashes {
+            let builds =
+                builds.iter().map(|build| build.map_or_else(|| "-".to_owned(), |hash| hash.to_string()));
+            self.desk.follow_crashes(from.as_str(), to.as_str(), Some(&builds.collect()));
+        }
+        for (from, to) in &moves.merged {
+            self.desk.follow_crashes(from.as_str(), to.as_str(), None);
+            self.tell_of_group(turn, to, |event| {
+                event.change = Change::Moved;
+                event.group = NotedGroup(from.to_string());
+                event.moved_to = Some(NotedGroup(to.to_string()));
+            })?;
+        }
+        self.record_notices(turn)
+    }
+
+    /// Decides about a group as its newest crash shows it, after `change`.
+    fn tell_of_group(
+        &mut self,
+        turn: &mut Turn,
+        group: &GroupId,
+        change: impl FnOnce(&mut Event),
+    ) -> Result<(), FarmError> {
         let now = self.clock.now();
         let shown = self.rules.shown();
         let rules = &shown.config.notify;
         let Some(group) = self.picture.groups.get(group).cloned() else { return Ok(()) };
-        let is_fixed = matches!(group.record.state, GroupState::Fixed { .. });
         let last = self.picture.groups.stats(&group).crashes.get_min().map(|(_, id)| *id);
         let crash = last.and_then(|id| self.picture.crashes.get(&id)).cloned();
-        let Some(crash) = crash.filter(|_| is_fixed && !rules.receivers.is_empty()) else { return Ok(()) };
-        let event = event(&self.picture, rules, &crash, &group, Change::Fixed, now);
+        let Some(crash) = crash.filter(|_| !rules.receivers.is_empty()) else { return Ok(()) };
+        let mut event = event(&self.picture, rules, &crash, &group, Change::New, now);
+        change(&mut event);
         if self.desk.tell(rules, &event, now) {
+            self.wake_post(turn);
+        }
+        self.record_notices(turn)
+    }
+
+    /// Tells those who look after racks of a phone that loses crash reports, or soon will.
+    pub(super) fn tell_of_limits(&mut self, turn: &mut Turn, udid: &Udid) -> Result<(), FarmError> {
+        let phone = self.picture.phone_at_rest(udid).filter(|phone| !phone.facts.crash_limits.is_empty());
+        let Some(phone) = phone.cloned() else { return Ok(()) };
+        let now = self.clock.now();
+        let shown = self.rules.shown();
+        let rules = &shown.config.notify;
+        let mut news = false;
+        for trouble in troubles(&phone, rules, now) {
+            news |= self.desk.tell_of_phone(rules, &trouble, now);
+        }
+        if news {
             self.wake_post(turn);
         }
         self.record_notices(turn)

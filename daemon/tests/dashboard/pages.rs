@@ -4,8 +4,8 @@ use holdfast_wire::id::JobId;
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 use holdfastd::dashboard::{
-    CrashPage, GroupPage, GroupsPage, JobPage, PhonePage, assets, crash_page, farm_page, group_page,
-    job_page, phone_page, queue_page,
+    CrashPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, assets, crash_page, farm_page,
+    group_page, job_page, notices_page, phone_page, queue_page,
 };
 
 use crate::samples;
@@ -49,6 +49,14 @@ fn a_crash_group_shows_its_trend_its_builds_and_what_became_of_it() {
     insta::assert_snapshot!("groups", lines(html.split_once("<main").unwrap().1));
     let none = group_page::render_all(&GroupsPage::default(), samples::now()).into_string();
     assert!(none.contains("No crash group is open."), "{none}");
+}
+
+#[test]
+fn notices_show_what_was_told_held_back_and_waits_for_each_receiver() {
+    let html = notices_page::render(&samples::notices(), samples::now()).into_string();
+    insta::assert_snapshot!("notices", lines(html.split_once("<main").unwrap().1));
+    let none = notices_page::render(&NoticesPage::default(), samples::now()).into_string();
+    assert!(none.contains("Nobody is told anything: the rules name no receiver."), "{none}");
 }
 
 #[test]

@@ -30,10 +30,12 @@ async fn text(response: Response) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn addresses() -> [String; 7] {
+fn addresses() -> [String; 9] {
     [
         "/".to_owned(),
         "/queue".to_owned(),
+        "/notices".to_owned(),
+        "/notices?group=4fd0386906271a2b".to_owned(),
         "/jobs/J11".to_owned(),
         "/jobs/J3".to_owned(),
         format!("/phones/{}", samples::udid(1)),

@@ -18,12 +18,14 @@ use holdfast_wire::group::{
 };
 use holdfast_wire::id::{AttemptId, BuildHash, CrashId, GroupId, JobId, LeaseNumber, RackId, Udid};
 use holdfast_wire::job::{JobClass, JobOutcome, JobSpec, JobState, Requirements};
+use holdfast_wire::notice::{NoticeState, NoticeView, ReceiverLimit, ReceiverView};
 use holdfast_wire::outcome::{AttemptEnd, Blame, CaseResult, LaunchEnd, LaunchResult, StepName};
 use holdfast_wire::phone::{Battery, InstalledApp, Pairing, PhoneFacts, PhoneState, Storage};
 use holdfast_wire::time::Time;
 use holdfast_wire::views::{CaseFailure, CaseStats, LimitsFrom, OwnerView};
 use holdfastd::dashboard::{
-    CrashPage, GroupPage, GroupsPage, JobPage, PhonePage, Picture, Pictures, QueuePage, Span, Unreadable,
+    CrashPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures, QueuePage, Span,
+    Told, Unreadable,
 };
 use tokio::sync::watch;
 
@@ -315,6 +317,59 @@ pub(crate) fn crash(number: u8) -> CrashView {
         placed_by_hand: false,
         missing_symbols: Some(vec![]),
     }
+}
+
+/// A chat that is left alone and has one of each state, and what nobody was told.
+pub(crate) fn notices() -> NoticesPage {
+    let at = |seconds: i64| Time::from_unix_ms(now().as_unix_ms() + seconds * 1_000);
+    let notice = |id: u64, state: NoticeState, title: &str, reason: &str| NoticeView {
+        id,
+        at: at(-90),
+        receiver: "stability-chat".to_owned(),
+        group: "4fd0386906271a2b".to_owned(),
+        phone: None,
+        key: format!("chat/stability-chat/4fd0386906271a2b/{id}"),
+        title: title.to_owned(),
+        state,
+        reason: reason.to_owned(),
+        tries: 3,
+        next_try: None,
+        ended_at: None,
+        last_answer: None,
+    };
+    let waiting = NoticeView {
+        next_try: Some(at(40)),
+        last_answer: Some("the signature does not fit; mend `secret` (status 200: <b>)".to_owned()),
+        ..notice(9, NoticeState::Waiting, "new crash: Chat <script>", "urgent, because it is at launch")
+    };
+    let of_phone = NoticeView {
+        group: String::new(),
+        phone: Some(picture().phones[0].facts.udid.clone()),
+        ended_at: Some(at(-30)),
+        ..notice(8, NoticeState::Sent, "lab-7 is near its limit of crash files: 18 of 25 of Chat", "`phones`")
+    };
+    let failed = notice(7, NoticeState::Failed, "new crash: Feed", "given up after 20 tries: status 503");
+    let receiver = ReceiverView {
+        name: "stability-chat".to_owned(),
+        kind: "feishu".to_owned(),
+        waiting: 1,
+        limits: vec![
+            ReceiverLimit { messages: 90, window_ms: 60_000, used: 90 },
+            ReceiverLimit { messages: 4, window_ms: 1_000, used: 0 },
+        ],
+        not_before: Some(at(10)),
+        wants_quiet: true,
+        last_sent: Some(at(-2)),
+    };
+    let chat = Told {
+        name: receiver.name.clone(),
+        receiver: Some(receiver),
+        notices: vec![waiting, of_phone, failed],
+        total: 30,
+    };
+    let held = notice(3, NoticeState::Held, "new crash: DebugMenu", "held back: the debug menu");
+    let nobody = Told { name: "-".to_owned(), receiver: None, notices: vec![held], total: 1 };
+    NoticesPage { told: vec![chat, nobody], group: None, simulated: true }
 }
 
 /// A crash group that was fixed and came back.
@@ -645,6 +700,10 @@ impl Pictures for Sample {
 
     async fn groups(&self) -> GroupsPage {
         GroupsPage { groups: vec![group()], total: 3, simulated: true }
+    }
+
+    async fn notices(&self, group: Option<GroupId>) -> Result<NoticesPage, Unreadable> {
+        Ok(NoticesPage { group, ..notices() })
     }
 
     async fn group(&self, id: &GroupId) -> Option<GroupPage> {

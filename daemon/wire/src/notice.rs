@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::Udid;
 use crate::time::Time;
 
 /// What one receiver is told, and what became of it.
@@ -14,8 +15,11 @@ pub struct NoticeView {
     pub at: Time,
     /// To whom, as the rules name them; `-` when it came to nobody.
     pub receiver: String,
-    /// The crash group it is about.
+    /// The crash group it is about; empty when it is about a phone.
     pub group: String,
+    /// The phone it is about, when it is about none of the crash groups.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<Udid>,
     /// What is told at most once.
     pub key: String,
     /// Its title.
@@ -35,6 +39,19 @@ pub struct NoticeView {
     /// What the receiver said last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_answer: Option<String>,
+}
+
+impl NoticeView {
+    /// Why it stands as it does; what waits after a try says what its receiver answered and what can be done.
+    pub fn words(&self) -> String {
+        match &self.last_answer {
+            Some(answer) if self.state == NoticeState::Waiting => {
+                let times = if self.tries == 1 { "once".to_owned() } else { format!("{} times", self.tries) };
+                format!("not told yet, tried {times}: {answer}")
+            }
+            Some(_) | None => self.reason.clone(),
+        }
+    }
 }
 
 /// What became of a notice.
@@ -62,6 +79,40 @@ impl NoticeState {
             Self::Held => "held",
         }
     }
+}
+
+/// A receiver, and how often it may be spoken to now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReceiverView {
+    /// As the rules name it.
+    pub name: String,
+    /// What it is, as the rules say it: `feishu`, `gitlab`, …
+    pub kind: String,
+    /// Messages that wait for it.
+    pub waiting: u64,
+    /// How often it may be spoken to.
+    pub limits: Vec<ReceiverLimit>,
+    /// When it may be spoken to again; none when it may be now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<Time>,
+    /// Whether that is because it said so.
+    pub wants_quiet: bool,
+    /// When it was last spoken to, as far as its limits still ask for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_sent: Option<Time>,
+}
+
+/// At most so many messages in any span of a length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ReceiverLimit {
+    /// Messages.
+    pub messages: u32,
+    /// Milliseconds.
+    pub window_ms: u64,
+    /// Messages of the last such span.
+    pub used: u32,
 }
 
 /// Which crash the rules are tried on.

@@ -13,7 +13,8 @@ use holdfast_bench::report;
 #[global_allocator]
 static ALLOCATOR: holdfast_bench::allocated::Counting = holdfast_bench::allocated::Counting;
 
-/// Measures the scheduler: the brain alone, real daemons under light agents and clients, and a peer's queue.
+/// Measures the scheduler (the brain alone, real daemons under light agents and clients, and a peer's queue), or how long
+/// it takes until a chat is told of a crash.
 #[derive(Debug, Parser)]
 #[command(name = "holdfast-bench", version)]
 struct Arguments {
@@ -37,11 +38,15 @@ struct Arguments {
     /// Events through the brain, instead of a million.
     #[arg(long, value_name = "N")]
     events: Option<usize>,
+    /// chat: crash reports that pretend phones write.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=200))]
+    files: u32,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Subject {
     Scheduler,
+    Chat,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -73,7 +78,32 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> ExitCode {
-    let Subject::Scheduler = arguments.subject;
+    match arguments.subject {
+        Subject::Scheduler => scheduler(&arguments).await,
+        Subject::Chat => chat(&arguments).await,
+    }
+}
+
+async fn chat(arguments: &Arguments) -> ExitCode {
+    let measured = measure::chat::measure(arguments.files as usize).await;
+    let said = measured.and_then(|figures| {
+        print(&report::CHAT, &figures, arguments)?;
+        Ok(report::missed(&report::CHAT, &figures))
+    });
+    match said {
+        Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
+        Ok(missed) => {
+            eprintln!("error: missed: {}", missed.join(", "));
+            ExitCode::FAILURE
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn scheduler(arguments: &Arguments) -> ExitCode {
     let depth = if arguments.quick { Depth::Quick } else { Depth::Full };
     let setup = Setup { depth, trace: arguments.trace.clone(), events: arguments.events };
     let runs = if arguments.quick { 1 } else { arguments.runs };
@@ -91,7 +121,7 @@ async fn run(arguments: Arguments) -> ExitCode {
             }
         }
     }
-    if let Err(error) = print(&figures, &arguments) {
+    if let Err(error) = print(&report::SCHEDULER, &figures, arguments) {
         eprintln!("error: {error:#}");
         failed = true;
     }
@@ -122,8 +152,12 @@ async fn once(measurement: Measurement, setup: &Setup) -> anyhow::Result<Figures
     }
 }
 
-fn print(figures: &Figures, arguments: &Arguments) -> anyhow::Result<()> {
+fn print(lines: &[report::Line], figures: &Figures, arguments: &Arguments) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
-    let text = if arguments.json { format!("{}\n", report::object(figures)) } else { report::table(figures) };
+    let text = if arguments.json {
+        format!("{}\n", report::object(lines, figures))
+    } else {
+        report::table(lines, figures)
+    };
     out.write_all(text.as_bytes()).context("cannot write to standard output")
 }

@@ -34,8 +34,9 @@ const fn line(name: &'static str, what: &'static str, peer: &'static str, target
     Line { name, what, peer, target }
 }
 
-/// Every figure that is promised, in the order of the table. A figure that was not measured is `null` in the object.
-pub const LINES: [Line; 27] = [
+/// Every figure that is promised of the scheduler, in the order of the table. A figure that was not measured is `null` in
+/// the object.
+pub const SCHEDULER: [Line; 27] = [
     line(
         "apply_events_per_s",
         "events through the brain a second, one thread",
@@ -105,10 +106,33 @@ pub const LINES: [Line; 27] = [
     line("skip_locked_claims_deep_per_s", "… matching work deep in the queue, 16 clients", "", Target::None),
 ];
 
+/// Every figure that is promised of telling people of crashes.
+pub const CHAT: [Line; 4] = [
+    line(
+        "file_to_chat_p50_s",
+        "phone has written the report → message in the chat, median, s",
+        "",
+        Target::None,
+    ),
+    line("file_to_chat_max_s", "the same, the slowest", "", Target::AtMost(60.0)),
+    line("death_to_chat_p50_s", "process died → message in the chat, median, s", "", Target::None),
+    line("death_to_chat_max_s", "the same, the slowest", "", Target::AtMost(60.0)),
+];
+
+/// The promised figures that were measured and are on the wrong side of their target.
+pub fn missed(lines: &[Line], figures: &Figures) -> Vec<&'static str> {
+    let is_missed = |line: &&Line| match (line.target, figures.get(line.name)) {
+        (Target::AtLeast(least), Some(here)) => here < least,
+        (Target::AtMost(most), Some(here)) => here >= most,
+        (Target::None, _) | (_, None) => false,
+    };
+    lines.iter().filter(is_missed).map(|line| line.name).collect()
+}
+
 /// The one object: every promised figure, whatever else was measured, and the machine's cores.
-pub fn object(figures: &Figures) -> Value {
+pub fn object(lines: &[Line], figures: &Figures) -> Value {
     let mut object = Map::new();
-    for line in LINES {
+    for line in lines {
         object.insert(line.name.to_owned(), Value::Null);
     }
     for (name, number) in &figures.numbers {
@@ -121,12 +145,12 @@ pub fn object(figures: &Figures) -> Value {
 }
 
 /// The table, with what else was measured below it.
-pub fn table(figures: &Figures) -> String {
+pub fn table(lines: &[Line], figures: &Figures) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(["figure", "what", "here", "target", "", "peers"]);
     let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
-    for line in LINES.iter().filter(|line| figures.numbers.contains_key(line.name)) {
+    for line in lines.iter().filter(|line| figures.numbers.contains_key(line.name)) {
         let here = figures.get(line.name);
         let (target, verdict) = match (line.target, here) {
             (Target::None, _) => (String::new(), ""),
@@ -150,7 +174,7 @@ pub fn table(figures: &Figures) -> String {
         ]);
     }
     for (name, number) in &figures.numbers {
-        if !LINES.iter().any(|line| line.name == name) {
+        if !lines.iter().any(|line| line.name == name) {
             let here = right(number.map_or_else(|| "–".to_owned(), shown));
             table.add_row([Cell::new(name), "".into(), here, "".into(), "".into(), "".into()]);
         }
@@ -194,11 +218,12 @@ mod tests {
     #[test]
     fn what_was_not_measured_is_null_and_a_missed_target_is_named() {
         let figures = Figures::default().with("dispatch_p50_ms", 4.0).with("apply_events_per_s", 2_345_678.0);
-        let object = object(&figures);
+        let object = object(&SCHEDULER, &figures);
         assert_eq!(object["restart_1m_s"], Value::Null);
         assert_eq!(object["dispatch_p50_ms"], 4.0);
         assert!(object["cores"].as_u64().is_some_and(|cores| cores > 0));
-        let table = table(&figures);
+        let table = table(&SCHEDULER, &figures);
         assert!(table.contains("2,346,000") && table.contains("met") && table.contains("missed"), "{table}");
+        assert_eq!(missed(&SCHEDULER, &figures), ["dispatch_p50_ms"]);
     }
 }

@@ -7,6 +7,7 @@ use anyhow::{Context, bail};
 use holdfast_wire::api::{CrashView, JobRequest, JobView, Page, PhoneView, RackView};
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{CrashId, JobId};
+use holdfast_wire::notice::NoticeView;
 use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
 
@@ -100,6 +101,16 @@ impl Api {
     /// The daemon is away.
     pub async fn crashes(&self) -> anyhow::Result<Vec<CrashView>> {
         self.list("/api/v1/crashes").await
+    }
+
+    /// What people were told about crashes, or not, of which this became.
+    ///
+    /// # Errors
+    /// The daemon is away.
+    pub async fn notices(&self, state: &str) -> anyhow::Result<Vec<NoticeView>> {
+        let page: Page<NoticeView> =
+            self.send(self.request(Method::GET, "/api/v1/notices").query(&[("state", state)])).await?;
+        Ok(page.items)
     }
 
     /// A crash report as text for people.

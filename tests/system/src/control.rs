@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use holdfast_wire::time::Time;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -17,6 +18,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(30);
 pub struct Entry {
     /// Counts from 1.
     pub number: u64,
+    /// When, by this machine's clock.
+    pub at: Time,
     /// What happened.
     pub event: PhoneEvent,
 }

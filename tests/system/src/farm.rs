@@ -31,6 +31,8 @@ pub struct Plan {
     pub pools_more: String,
     /// More lines for `agent.yaml`.
     pub agent_more: String,
+    /// Who is told of crashes (`notify.yaml`), when anybody is.
+    pub notify: Option<String>,
 }
 
 impl Plan {
@@ -43,6 +45,7 @@ impl Plan {
             daemon_more: String::new(),
             pools_more: String::new(),
             agent_more: String::new(),
+            notify: None,
         }
     }
 }
@@ -162,6 +165,9 @@ fn write_daemon_files(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
         plan.pools_more
     );
     write(&folder.join("pools.yaml"), &pools)?;
+    if let Some(rules) = &plan.notify {
+        write(&folder.join("notify.yaml"), rules)?;
+    }
     let cases = folder.join("cases");
     std::fs::create_dir_all(&cases).context("cannot make the folder of cases")?;
     // The sample case of the configuration, as an operator would take it over.
@@ -173,7 +179,8 @@ fn write_daemon_files(plan: &Plan, folder: &Path) -> anyhow::Result<()> {
 
 fn daemon_file(plan: &Plan, port: &str) -> String {
     let more = &plan.daemon_more;
-    format!("listen: 127.0.0.1:{port}\ndata: daemon\npools: pools.yaml\ncases: cases\n{more}")
+    let notify = if plan.notify.is_some() { "notify: notify.yaml\n" } else { "" };
+    format!("listen: 127.0.0.1:{port}\ndata: daemon\npools: pools.yaml\ncases: cases\n{notify}{more}")
 }
 
 fn agent_file(plan: &Plan, usbmuxd: &str, url: &str, udids: &[String]) -> String {

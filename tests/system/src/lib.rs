@@ -8,10 +8,12 @@
 //! | [`control`] | what really happened on each pretend phone, and faults on command |
 //! | [`api`] | what is asked of the daemon |
 //! | [`browser`] | a headless browser, for the pages |
+//! | [`chat`] | crashes whose reports come late, and a chat that is told of them |
 //! | [`demo`] | the main job, shown to a person |
 
 pub mod api;
 pub mod browser;
+pub mod chat;
 pub mod control;
 pub mod demo;
 pub mod farm;

@@ -40,7 +40,7 @@ fn list(page: &Page<NoticeView>) -> String {
             notice.state.word().to_owned(),
             printable(&notice.receiver),
             short(&notice.title),
-            printable(&notice.reason),
+            printable(&notice.words()),
         ]
     });
     let text = table(&["no", "when", "state", "to", "what", "why"], &["no"], rows);

@@ -76,6 +76,7 @@ impl Farm {
             at: self.ago(5),
             receiver: receiver.to_owned(),
             group: "4fd0386906271a2b".to_owned(),
+            phone: None,
             key: format!("chat/{receiver}/4fd0386906271a2b/abab"),
             title: "new crash: Chat | bad access | Room.open".to_owned(),
             state,

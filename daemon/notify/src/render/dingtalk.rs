@@ -24,8 +24,13 @@ const CODES: Codes = Codes {
     too_often: &[130_101],
     // So long a robot is locked out.
     quiet: Duration::from_secs(600),
-    // -1: the system is busy; 310000: keyword, signature or address do not fit.
-    again: &[-1, 310_000],
+    again: &[
+        (-1, "it is busy; it is tried again by itself"),
+        (
+            310_000,
+            "keyword, signature or address do not fit; mend `keyword` or `secret`, and the robot's list",
+        ),
+    ],
 };
 
 /// The request.

@@ -139,6 +139,11 @@ impl Reply {
         }
     }
 
+    /// What an operator can do, and the reply that says so. The advice comes first, because answers are cut.
+    pub fn advised(&self, advice: &str) -> String {
+        format!("{advice} ({})", self.words())
+    }
+
     /// For how long the receiver wants to be left alone.
     pub fn quiet(&self) -> Option<Duration> {
         if let Some(text) = &self.retry_after {
@@ -159,11 +164,18 @@ impl Reply {
     /// The outcome. A wrong key (401, 403) may be mended by an operator, so it is tried again; what is wrong with the
     /// message itself is not.
     pub fn good(&self) -> Result<(), Outcome> {
-        let answer = self.words();
+        let later = |advice: &str| Outcome::Later { quiet: self.quiet(), answer: self.advised(advice) };
+        let refused = |advice: &str| Outcome::Refused { answer: self.advised(advice) };
         match self.status {
             200..=299 => Ok(()),
-            401 | 403 | 408 | 425 | 429 | 500..=599 => Err(Outcome::Later { quiet: self.quiet(), answer }),
-            _ => Err(Outcome::Refused { answer }),
+            401 => Err(later("the key is not taken; mend its secret in the place that the rules name")),
+            403 => Err(later("the key may not do this; give it the right, or name another")),
+            429 => Err(later("too often; it goes by itself later, lower `per_minute` when that stays so")),
+            408 | 425 | 500..=599 => Err(later("the receiver has trouble; it is tried again by itself")),
+            300..=399 => Err(refused("it has moved; mend its address")),
+            404 | 410 => Err(refused("nothing is there; mend its address or `project`")),
+            413 => Err(refused("the message is too large for it; tell whoever looks after Holdfast")),
+            _ => Err(refused("it takes no such message; what it said tells why")),
         }
     }
 
@@ -180,8 +192,9 @@ pub struct Codes {
     pub too_often: &'static [i64],
     /// For how long the robot is left alone then.
     pub quiet: Duration,
-    /// It is busy, or an operator can mend it: tried again, as is an answer without a number. All others are refusals.
-    pub again: &'static [i64],
+    /// It is busy, or an operator can mend it, which is said in words: tried again, as is an answer without a number. All
+    /// others are refusals.
+    pub again: &'static [(i64, &'static str)],
 }
 
 impl Codes {
@@ -190,14 +203,22 @@ impl Codes {
         if let Err(outcome) = reply.good() {
             return outcome;
         }
-        let answer = reply.words();
-        match code {
-            Some(0) => reply.accepted(),
-            Some(code) if self.too_often.contains(&code) => {
-                Outcome::Later { quiet: Some(self.quiet), answer }
+        let Some(code) = code else {
+            let answer = reply.advised("something else answered in its place; mend its address");
+            return Outcome::Later { quiet: None, answer };
+        };
+        if code == 0 {
+            return reply.accepted();
+        }
+        if self.too_often.contains(&code) {
+            let advice = "too often; it goes by itself later, lower `per_minute` when that stays so";
+            return Outcome::Later { quiet: Some(self.quiet), answer: reply.advised(advice) };
+        }
+        match self.again.iter().find(|(known, _)| *known == code) {
+            Some((_, advice)) => Outcome::Later { quiet: None, answer: reply.advised(advice) },
+            None => {
+                Outcome::Refused { answer: reply.advised("it takes no such message; what it said tells why") }
             }
-            Some(code) if !self.again.contains(&code) => Outcome::Refused { answer },
-            Some(_) | None => Outcome::Later { quiet: None, answer },
         }
     }
 }

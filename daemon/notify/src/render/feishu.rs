@@ -23,8 +23,10 @@ const CODES: Codes = Codes {
     // The documented ones of robots.
     too_often: &[9_499, 11_232],
     quiet: Duration::from_secs(10),
-    // 19021: the signature or its time does not fit; 19022: the address is not on the robot's list.
-    again: &[19_021, 19_022],
+    again: &[
+        (19_021, "the signature does not fit; mend `secret`, and see that the clock is right"),
+        (19_022, "this machine is not on the robot's list of addresses; add it there"),
+    ],
 };
 
 /// The request.

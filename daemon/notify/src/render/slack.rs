@@ -41,8 +41,10 @@ fn section(text: &str) -> Option<Value> {
 pub fn read(reply: &Reply) -> Outcome {
     match reply.good() {
         Ok(()) if reply.body.trim() == "ok" => reply.accepted(),
-        // Something else answered in its place.
-        Ok(()) => Outcome::Later { quiet: None, answer: reply.words() },
+        Ok(()) => {
+            let answer = reply.advised("something else answered in its place; mend its address");
+            Outcome::Later { quiet: None, answer }
+        }
         Err(outcome) => outcome,
     }
 }

@@ -74,11 +74,15 @@ impl Tapd {
         if json["status"].as_i64() == Some(1) {
             return Ok(json["data"].clone());
         }
-        let answer = reply.words();
         match json["status"].as_i64() {
             // 429 and 5xx are told inside the body as well.
-            Some(429 | 500..=599) | None => Err(Outcome::Later { quiet: reply.quiet(), answer }),
-            Some(_) => Err(Outcome::Refused { answer }),
+            Some(429 | 500..=599) | None => {
+                let answer = reply.advised("the tracker has trouble; it is tried again by itself");
+                Err(Outcome::Later { quiet: reply.quiet(), answer })
+            }
+            Some(_) => Err(Outcome::Refused {
+                answer: reply.advised("it takes no such ticket; what it said tells why"),
+            }),
         }
     }
 }

@@ -211,6 +211,6 @@ impl TicketTalk {
 pub(super) fn odd(reply: &Reply, missed: &str) -> Outcome {
     Outcome::Later {
         quiet: reply.quiet(),
-        answer: format!("the answer holds no {missed}: {}", reply.words()),
+        answer: reply.advised(&format!("the answer holds no {missed}; see that `base` is the tracker's API")),
     }
 }

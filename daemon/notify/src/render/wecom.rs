@@ -19,8 +19,10 @@ const CODES: Codes = Codes {
     too_often: &[45_009],
     // Its limit is one of a minute.
     quiet: Duration::from_secs(60),
-    // -1: the system is busy; 93000: the key is not known.
-    again: &[-1, 93_000],
+    again: &[
+        (-1, "it is busy; it is tried again by itself"),
+        (93_000, "the robot's key is not known; mend `url`"),
+    ],
 };
 
 /// The request.

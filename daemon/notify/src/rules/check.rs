@@ -7,8 +7,8 @@ use crate::event::{Origin, OsStage, ReceiverName, address};
 use crate::rate::{Limit, MESSAGES_MAX};
 
 use super::model::{
-    AlsoTicket, Digest, Filter, JiraApi, Mailbox, Matcher, OwnerRule, Person, Receiver, Rules, Setup,
-    TicketRoute, Tracker, UrgentRoute,
+    AlsoTicket, Digest, Filter, JiraApi, Mailbox, Matcher, OwnerRule, Person, PhoneRoute, Receiver, Rules,
+    Setup, TicketRoute, Tracker, UrgentRoute,
 };
 use super::pattern::Pattern;
 use super::raw::{Kind, Raw, RawFilter, RawMatcher, RawOwnerRule, RawPerson, RawReceiver, RawSecret, Tls};
@@ -80,6 +80,8 @@ impl Check {
             let to = self.chats("digest.to", &digest.to, &receivers);
             Digest { to, every_minutes: digest.every_minutes }
         });
+        let phones =
+            raw.phones.map(|phones| PhoneRoute { to: self.chats("phones.to", &phones.to, &receivers) });
         let flow = raw.main_flow.iter().enumerate();
         let main_flow =
             flow.filter_map(|(i, case)| self.name(&format!("main_flow[{i}]"), Some(case))).collect();
@@ -100,6 +102,7 @@ impl Check {
             urgent,
             tickets,
             digest,
+            phones,
         }
     }
 
@@ -143,7 +146,7 @@ impl Check {
             Kind::Dingtalk => &["url", "secret", "keyword"],
             Kind::Wecom | Kind::Slack | Kind::Teams => &["url"],
             Kind::Webhook | Kind::TicketWebhook => &["url", "secret"],
-            Kind::Email => &["host", "port", "tls", "user", "token", "from", "to"],
+            Kind::Email => &["host", "port", "tls", "ca_file", "user", "token", "from", "to"],
             Kind::Github => &["base", "token", "project", "labels"],
             Kind::Gitlab => &["base", "token", "project", "labels", "confidential"],
             Kind::Jira => &["base", "token", "project", "labels", "user", "issue_type", "api"],
@@ -166,6 +169,7 @@ impl Check {
             ("host", raw.host.is_some()),
             ("port", raw.port.is_some()),
             ("tls", raw.tls.is_some()),
+            ("ca_file", raw.ca_file.is_some()),
             ("from", raw.from.is_some()),
             ("to", !raw.to.is_empty()),
         ];
@@ -325,7 +329,14 @@ impl Check {
                 None
             }
         };
-        Some(Mailbox { host, port, tls, login, from, to: raw.to.clone() })
+        if raw.ca_file.is_some() && tls == Tls::None {
+            self.say(
+                format!("{path}.ca_file"),
+                "nobody vouches for a server without TLS; take one of them out",
+            );
+        }
+        let (ca_file, to) = (raw.ca_file.clone(), raw.to.clone());
+        Some(Mailbox { host, port, tls, ca_file, login, from, to })
     }
 
     fn people(&mut self, raw: &[RawPerson], receivers: &[RawReceiver]) -> BTreeMap<String, Person> {

@@ -1,6 +1,7 @@
 //! The rules, checked: what is wrong with them was told in [`super::check`].
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use crate::event::{Event, Flow, Origin, OsStage, ReceiverName, address};
 use crate::message::Mention;
@@ -35,6 +36,8 @@ pub struct Rules {
     pub tickets: Option<TicketRoute>,
     /// What is collected.
     pub digest: Option<Digest>,
+    /// Who hears of phones that lose crash reports.
+    pub phones: Option<PhoneRoute>,
 }
 
 /// A chat, mailbox or tracker.
@@ -144,6 +147,8 @@ pub struct Mailbox {
     pub port: u16,
     /// How the way is kept secret.
     pub tls: Tls,
+    /// The authorities that may vouch for it; those of this machine when there is none.
+    pub ca_file: Option<PathBuf>,
     /// Who signs in, and the password.
     pub login: Option<(String, SecretPlace)>,
     /// The sender's address.
@@ -268,7 +273,32 @@ pub struct Digest {
     pub every_minutes: u32,
 }
 
+/// Who hears of phones that lose crash reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PhoneRoute {
+    /// The chats or mailboxes.
+    pub to: Vec<ReceiverName>,
+}
+
 impl Setup {
+    /// What it is, in the word of the rules.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Feishu { .. } => "feishu",
+            Self::Dingtalk { .. } => "dingtalk",
+            Self::Wecom { .. } => "wecom",
+            Self::Slack { .. } => "slack",
+            Self::Teams { .. } => "teams",
+            Self::Email(_) => "email",
+            Self::Webhook { .. } => "webhook",
+            Self::Github(_) => "github",
+            Self::Gitlab { .. } => "gitlab",
+            Self::Jira { .. } => "jira",
+            Self::Tapd { .. } => "tapd",
+            Self::TicketWebhook { .. } => "ticket_webhook",
+        }
+    }
+
     /// Whether it keeps tickets.
     pub fn is_tracker(&self) -> bool {
         match self {
@@ -360,5 +390,26 @@ impl Matcher {
             && fits(&self.os, event.os.as_deref())
             && self.os_stage.is_none_or(|stage| stage == event.os_stage)
             && self.origin.is_none_or(|origin| origin == event.origin)
+    }
+
+    /// Whether it fits a phone alone: one that says anything of crashes does not.
+    pub fn fits_phone(&self, phone: &str, origin: Origin) -> bool {
+        let Self {
+            process,
+            bundle_id,
+            kind,
+            signature,
+            branch,
+            case,
+            phone: named,
+            os,
+            os_stage,
+            origin: of,
+        } = self;
+        let of_crashes = [process, bundle_id, kind, signature, branch, case, os];
+        of_crashes.iter().all(|pattern| pattern.is_none())
+            && os_stage.is_none()
+            && named.as_ref().is_none_or(|pattern| pattern.fits(phone))
+            && of.is_none_or(|of| of == origin)
     }
 }

@@ -40,6 +40,8 @@ pub struct Raw {
     pub tickets: Option<RawTickets>,
     /// What is collected and told now and then.
     pub digest: Option<RawDigest>,
+    /// Phones that are near the limit of waiting crash files, or wrote reports no more.
+    pub phones: Option<RawPhones>,
 }
 
 /// A chat, mailbox or tracker.
@@ -83,6 +85,9 @@ pub struct RawReceiver {
     pub port: Option<u16>,
     /// email: how the way to it is kept secret.
     pub tls: Option<Tls>,
+    /// email: a file of PEM certificates, the only authorities that the server may be vouched for by; those of this machine
+    /// when it is left out.
+    pub ca_file: Option<PathBuf>,
     /// email: the sender's address.
     pub from: Option<String>,
     /// email: the addresses that get everything; who is called gets it too.
@@ -265,6 +270,15 @@ pub struct RawDigest {
     #[serde(default = "a_day")]
     #[schemars(range(min = 1, max = 10080))]
     pub every_minutes: u32,
+}
+
+/// Phones that are near the limit of waiting crash files, or wrote reports no more: for those who look after racks, once
+/// a day for each phone and kind of report.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawPhones {
+    /// The chats or mailboxes.
+    pub to: Vec<String>,
 }
 
 fn a_day() -> u32 {

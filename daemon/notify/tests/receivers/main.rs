@@ -9,5 +9,6 @@ mod support;
 
 mod chats;
 mod letters;
+mod mail_tls;
 mod server;
 mod tickets;

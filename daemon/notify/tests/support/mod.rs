@@ -34,6 +34,7 @@ pub(crate) fn event() -> Event {
         ],
         counts: Counts { crashes: 3, builds: 1, phones: 1 },
         first_bad: None,
+        moved_to: None,
         links: vec![Link {
             label: "Crash group".to_owned(),
             url: "https://farm.example.com/groups/g1".to_owned(),

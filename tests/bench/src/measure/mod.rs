@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 pub mod brain;
+pub mod chat;
 pub mod dispatch;
 pub mod drain;
 pub mod idle_behind_busy;
