@@ -217,11 +217,12 @@ fn facts(event: &Event) -> Vec<(String, String)> {
         add("Phones", if more == 0 { shown } else { format!("{shown} and {more} more") });
     }
     let Counts { crashes, builds, phones } = event.counts;
-    let times = |count: u64, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let times =
+        |count: u64, one: &str, more: &str| format!("{count} {}", if count == 1 { one } else { more });
     let seen = [
-        times(crashes, "crash").replace("crashs", "crashes"),
-        times(builds, "build"),
-        times(phones, "phone"),
+        times(crashes, "crash", "crashes"),
+        times(builds, "build", "builds"),
+        times(phones, "phone", "phones"),
     ];
     add("Seen", seen.join(", "));
     facts

@@ -123,7 +123,8 @@ pub fn bytes(count: u64) -> String {
 
 /// `1 phone`, `2 phones`.
 pub fn count(number: usize, one: &str) -> String {
-    if number == 1 { format!("1 {one}") } else { format!("{number} {one}s") }
+    let ending = if one.ends_with("sh") { "es" } else { "s" };
+    if number == 1 { format!("1 {one}") } else { format!("{number} {one}{ending}") }
 }
 
 #[cfg(test)]

@@ -13,11 +13,12 @@ const TITLE_CHARS: usize = 60;
 
 pub(super) async fn notices(context: &Context, command: NoticeCommand) -> Result<Exit, Failure> {
     let NoticeCommand::List(wanted) = command;
+    let filtered = wanted.state.is_some() || wanted.group.is_some();
     let mut query = paging(&wanted.page);
     query.extend(wanted.state.map(|state| ("state", state.as_str().to_owned())));
     query.extend(wanted.group.map(|group| ("group", group)));
     let page: Page<NoticeView> = context.client.page("/api/v1/notices", &query).await?;
-    context.show(&page, list)
+    context.show(&page, |page| list(page, filtered))
 }
 
 pub(super) async fn rules(context: &Context, command: RulesCommand) -> Result<Exit, Failure> {
@@ -27,7 +28,10 @@ pub(super) async fn rules(context: &Context, command: RulesCommand) -> Result<Ex
     context.show(&plans, |plans| describe(plans))
 }
 
-fn list(page: &Page<NoticeView>) -> String {
+fn list(page: &Page<NoticeView>, filtered: bool) -> String {
+    if page.items.is_empty() && filtered {
+        return "no such messages; `holdfast notice list` shows all".to_owned();
+    }
     if page.items.is_empty() {
         return "nobody was told anything: `notify.yaml` says who is, and `holdfast rules test` tries it"
             .to_owned();
