@@ -222,6 +222,11 @@ fn the_doctor_names_what_is_wrong_and_its_mend() {
     farm.fill(&standin);
     let silent = holdfast_wire::api::RackView { online: false, ..farm.rack() };
     standin.tell("GET /api/v1/racks", 200, &page(vec![silent], None));
+    let mirror = serde_json::json!({
+        "app": "example.holdfast.mooring", "mirror": "/srv/mirrors/mooring.git", "read_at": "2026-11-21T08:00:00Z",
+        "commits": 212, "missing": ["4a5b6c7d"], "trouble": null,
+    });
+    standin.tell("GET /api/v1/sources", 200, &serde_json::json!({ "mirrors": [mirror] }));
     let ran = standin.run(&["doctor"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     let checkup: Vec<&str> = ran
