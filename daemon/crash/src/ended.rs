@@ -14,6 +14,8 @@ const NULL_PAGE: u64 = 0x4000;
 const SAID_CHARS: usize = 300;
 /// How the code of a stackshot says that nothing crashed: the user or a diagnosis asked for it.
 const ASKED_FOR: &str = "0xbaaaaaad";
+/// The watchdog's event when a service of the system is silent; other events are named by the phone.
+const SERVICE_CHECKIN: &str = "service-checkin";
 
 /// What ended the process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -198,6 +200,7 @@ fn terminated(report: &Report, termination: &Termination) -> Found {
     match (namespace, termination.code) {
         ("SIGNAL", _) => None,
         (_, Some(0x8bad_f00d)) => Some(watchdog(&text, report)),
+        ("WATCHDOG", _) => Some(silent_service(termination, &text)),
         ("DYLD", code) => Some(loader(code, termination, &text)),
         ("TCC", _) => {
             let key = word_with(&text, "UsageDescription");
@@ -276,6 +279,19 @@ fn watchdog(text: &str, report: &Report) -> (Cause, String) {
         words.push_str(&format!(" ({event})"));
     }
     (Cause::Watchdog { event, allowance_seconds: allowance }, words)
+}
+
+/// The watchdog of user space names the service as `checkin with service: SpringBoard (0 induced crashes) …`.
+fn silent_service(termination: &Termination, text: &str) -> (Cause, String) {
+    let service = after(text, "checkin with service: ").and_then(|rest| first_word(&rest));
+    let mut words = match &service {
+        Some(service) => format!("watchdog: the service {service} did not check in"),
+        None => "watchdog: a service did not check in".to_owned(),
+    };
+    if let Some(said) = &termination.indicator {
+        words.push_str(&format!(" ({})", cut(said)));
+    }
+    (Cause::Watchdog { event: Some(SERVICE_CHECKIN.to_owned()), allowance_seconds: None }, words)
 }
 
 /// Code 1 is a missing library and code 4 a missing symbol; the name stands in the reasons.

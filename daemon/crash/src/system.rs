@@ -1,4 +1,5 @@
-//! JSON bodies about the whole phone: memory shortages (298), panics (210), forced resets (151), stackshots (288, 509).
+//! JSON bodies about the whole phone: memory shortages (298), panics (210), forced resets (151), stackshots (288, 509),
+//! services that did not check in (409, whose stackshot lies one level deeper).
 //!
 //! Of the hundreds of processes in a stackshot only the accused or frontmost one's threads are read.
 
@@ -31,8 +32,11 @@ pub(crate) fn read_system(report: &mut Report, parts: &Parts<'_>) {
     let reason = || filled(parts.body("reason")).or_else(update);
     report.system_message =
         panic.as_deref().map(panic_sign).or_else(|| reset().as_deref().map(panic_sign)).or_else(reason);
-    if let Some(processes) = parts.body("processByPid") {
-        read_process_of_stackshot(report, parts, processes);
+    let stackshot = parts.body("stackshot");
+    let table = |name: &str| parts.body(name).or_else(|| stackshot?.get(name));
+    if let Some(processes) = table("processByPid") {
+        let frontmost = parts.body("frontmostPids").and_then(|list| list.items().next()).and_then(Node::u64);
+        read_process_of_stackshot(report, frontmost, processes, table("binaryImages"));
     }
 }
 
@@ -73,13 +77,25 @@ pub(crate) fn panic_sign(text: &str) -> String {
     said.trim().to_owned()
 }
 
-/// The process that a stackshot accuses (`pid`), else the frontmost one.
-fn read_process_of_stackshot(report: &mut Report, parts: &Parts<'_>, processes: Node<'_>) {
-    let frontmost = || parts.body("frontmostPids").and_then(|list| list.items().next()).and_then(Node::u64);
-    let Some(pid) = report.pid.or_else(frontmost) else { return };
-    let Some(process) = processes.get(&pid.to_string()) else { return };
-    let images: Vec<Image> =
-        parts.body("binaryImages").map(|list| list.items().map(image).collect()).unwrap_or_default();
+/// The process that a stackshot accuses, by its `pid` or, when that is -1, by its name; else the frontmost one.
+fn read_process_of_stackshot(
+    report: &mut Report,
+    frontmost: Option<u64>,
+    processes: Node<'_>,
+    images: Option<Node<'_>>,
+) {
+    let by_pid = |pid: u64| processes.get(&pid.to_string());
+    let by_name = || {
+        let name = report.process.as_deref()?;
+        let is_named = |node: &Node<'_>| node.get("procname").and_then(Node::str) == Some(name);
+        processes.members().map(|(_, process)| process).find(is_named)
+    };
+    let accused = match report.pid {
+        Some(pid) => by_pid(pid).or_else(by_name),
+        None => by_name().or_else(|| frontmost.and_then(by_pid)),
+    };
+    let Some(process) = accused else { return };
+    let images: Vec<Image> = images.map(|list| list.items().map(image).collect()).unwrap_or_default();
     if report.pid.is_some() {
         report.process = filled(process.get("procname"));
     }

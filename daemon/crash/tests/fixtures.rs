@@ -43,6 +43,13 @@ watchdog_ios13.crash|legacy_text|-|crash|Chat|watchdog|in_launch|0|Feed +[FeedCa
 exception_addresses.crash|legacy_text|-|crash|Chat|objective_c_exception|running|0|Feed + 0x800|0
 disk_writes.ips|header_and_text|145|disk_writes|Chat|resource_limit|unknown|0|Chat -[ChatStore flush] + 40|0
 cpu_fatal.ips|header_and_text|206|cpu_resource|Chat|resource_limit|unknown|0|Chat main + 20|0
+service_watchdog.ips|two_part_json|409|watchdog|SpringBoard|watchdog|unknown|-|-|0
+wakeups.ips|header_and_text|142|wakeups|Chat|resource_limit|unknown|0|Chat -[ChatSocket poll] + 88|0
+cpu_warning.ips|header_and_text|202|cpu_resource|Chat|resource_limit|unknown|0|Chat -[ChatStore compact] + 12|0
+resource_ios12.ips|header_and_text|185|resource_exception|Chat|resource_limit|running|1|Chat -[ChatSocket poll] + 88|0
+forced_reset.ips|two_part_json|151|force_reset|-|forced_reset|unknown|-|-|0
+stackshot_ios8.ips|header_and_text|188|stackshot|-|nothing_ended|unknown|-|-|0
+hang_short.ips|two_part_json|222|hang|Chat|hang|running|-|Chat -[ChatStore readAllSynchronously] + 44|0
 pretty_header.ips|two_part_json|309|crash|Chat|exception|running|0|Chat + 0xa000|0
 console_copy.txt|console_copy|309|crash|Chat|exception|running|0|Chat + 0xd000|0
 truncated.ips|two_part_json|309|crash|Chat|objective_c_exception|running|0|Feed + 0x1000|6
@@ -135,6 +142,20 @@ fn the_end_is_told_in_words() {
             "cpu_fatal.ips",
             "too much of cpu usage: 48 seconds cpu time over 52 seconds (92% cpu average), exceeding limit of 80% cpu over 60 seconds; killed for it",
         ),
+        (
+            "service_watchdog.ips",
+            "watchdog: the service SpringBoard did not check in (monitoring timed out for service)",
+        ),
+        (
+            "wakeups.ips",
+            "too much of wakeups: 45001 wakeups over the last 136 seconds (331 wakeups per second average), exceeding limit of 150 wakeups per second over 300 seconds; a warning, it went on",
+        ),
+        ("resource_ios12.ips", "too much of WAKEUPS: (Limit 150/sec) Observed 212/sec over 300 secs"),
+        ("forced_reset.ips", "the phone was reset: btn_rst"),
+        (
+            "stackshot_ios8.ips",
+            "stacks of all processes, asked for: Manually triggered stackshot via backboardd",
+        ),
         ("header_only.ips", "system update report: OTAUpdate, error 78"),
         ("empty.ips", "the report does not tell"),
     ];
@@ -169,6 +190,21 @@ fn identity_times_and_images_are_those_of_the_file() {
     assert_eq!(report.threads[0].queue.as_deref(), Some("com.apple.main-thread"));
     assert_eq!(report.threads[1].name.as_deref(), Some("com.apple.uikit.eventfetch-thread"));
     assert_eq!(report.termination.unwrap().indicator.as_deref(), Some("Abort trap: 6"));
+}
+
+#[test]
+fn the_accused_of_a_stackshot_is_found_one_level_deeper_and_by_name() {
+    let report = fixture("service_watchdog.ips");
+    assert_eq!(report.pid, None, "-1 is no process");
+    assert_eq!(report.threads.len(), 1, "those of launchd are not asked for");
+    let thread = &report.threads[0];
+    assert_eq!(
+        (thread.name.as_deref(), thread.queue.as_deref()),
+        (Some("main"), Some("com.apple.main-thread"))
+    );
+    let places: Vec<_> = thread.frames.iter().map(|frame| frame.address.unwrap()).collect();
+    assert_eq!(places, [6_900_008_192, 6_900_012_288]);
+    assert_eq!(report.notes, ["resampled 12 of 900 threads with truncated backtraces"]);
 }
 
 #[test]
