@@ -8,7 +8,7 @@ use holdfast_wire::id::CrashId;
 use holdfast_wire::time::Time;
 
 use crate::blobs::{BlobError, Blobs};
-use crate::symbols::Symbols;
+use crate::symbols::{SourceRoots, Symbols};
 
 /// Longest text of a list entry, in characters: a table cell, and a bound on what a hostile file puts into the store.
 const TEXT_CHARS_MAX: usize = 300;
@@ -50,7 +50,13 @@ pub async fn read(blobs: &Blobs, symbols: &Symbols, id: CrashId) -> Result<Optio
 }
 
 /// What lists show of a crash, with its signature by these rules. Its build, case and group are the loop's to find.
-pub fn view(origin: CrashSource, size_bytes: u64, report: &Report, rules: &Rules) -> CrashView {
+pub fn view(
+    origin: CrashSource,
+    size_bytes: u64,
+    report: &Report,
+    rules: &Rules,
+    roots: &SourceRoots,
+) -> CrashView {
     let summary = holdfast_crash::summary(report);
     let origin = CrashSource { size_bytes, path: short(&origin.path), ..origin };
     let of_process = report.kind.has_threads() || !report.threads.is_empty();
@@ -75,6 +81,7 @@ pub fn view(origin: CrashSource, size_bytes: u64, report: &Report, rules: &Rules
         group: None,
         placed_by_hand: false,
         missing_symbols: Some(missing(report)),
+        top_file: top_file(report, roots),
     }
 }
 
@@ -83,10 +90,15 @@ pub fn top_frame(report: &Report) -> Option<String> {
     holdfast_crash::summary(report).top_in_app.as_deref().map(short)
 }
 
+/// The source file of that, as a path in the repository when it lies in one of the roots.
+pub fn top_file(report: &Report, roots: &SourceRoots) -> Option<String> {
+    report.top_in_app()?.file.as_deref().map(|file| short(roots.relative(file)))
+}
+
 /// The symbols that nobody has, as far as its list entry names them.
 pub fn missing(report: &Report) -> Vec<MissingDsym> {
     let missing = holdfast_crash::missing_symbols(report).into_iter().take(MISSING_MAX);
-    missing.map(|it| MissingDsym { image: short(&it.image), uuid: short(&it.uuid) }).collect()
+    missing.map(|it| MissingDsym { image: short(&it.image), uuid: short(&it.uuid), asked: None }).collect()
 }
 
 fn kind(report: &Report) -> String {
@@ -126,7 +138,13 @@ mod tests {
             collected_at: Time::from_unix_ms(0),
             attempt: None,
         };
-        view(origin, bytes.len() as u64, &holdfast_crash::read(bytes), &Rules::default())
+        view(
+            origin,
+            bytes.len() as u64,
+            &holdfast_crash::read(bytes),
+            &Rules::default(),
+            &SourceRoots::default(),
+        )
     }
 
     #[test]

@@ -82,6 +82,7 @@ fn crash(number: u8, of: u8, attempt: Option<AttemptId>) -> CrashView {
         group: None,
         placed_by_hand: false,
         missing_symbols: None,
+        top_file: None,
     }
 }
 

@@ -279,6 +279,7 @@ fn crash(number: u8, words: &str, build: Option<BuildHash>) -> CrashView {
         group: None,
         placed_by_hand: false,
         missing_symbols: None,
+        top_file: None,
     }
 }
 

@@ -4,13 +4,22 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::http::{Method, StatusCode};
+use axum::Router;
+use axum::extract::State;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
 use holdfast_store::MemoryStore;
 use holdfast_wire::api::CrashView;
-use holdfastd::config::SymbolsConfig;
-use holdfastd::symbols::{SourceLinks, follow, name_waiting};
+use holdfastd::config::notify::parse;
+use holdfastd::config::yaml::Source;
+use holdfastd::config::{FarmConfig, SymbolsConfig};
+use holdfastd::symbols::late::ask_server;
+use holdfastd::symbols::{Address, Layout, ServerConfig, SourceLinks, SourceRoots, follow, name_waiting};
 use serde_json::{Value, json};
 use support::{Agent, Daemon, News, PATIENCE, sample};
 use tokio_util::sync::CancellationToken;
@@ -150,6 +159,7 @@ async fn a_searched_folder_serves_and_lines_link_to_the_commit_of_the_build() {
     let symbols = SymbolsConfig {
         folder: Some(others.clone()),
         links: Some(SourceLinks::new(template, &["/mooring".to_owned()]).unwrap()),
+        ..SymbolsConfig::default()
     };
     let daemon = Daemon::with_symbols(MemoryStore::new(), folder.path(), "d1", symbols).await;
     daemon.with_build().await;
@@ -168,6 +178,210 @@ async fn a_searched_folder_serves_and_lines_link_to_the_commit_of_the_build() {
     assert!(page.contains(&format!("href=\"{link}\"")), "{page}");
     let unknown = daemon.post("/api/v1/crashes/0000/symbolicate", &json!({})).await;
     assert_eq!(unknown.status, StatusCode::NOT_FOUND);
+}
+
+/// A symbol server on this machine: what it gives by path, and what it was asked for.
+#[derive(Clone, Default)]
+struct SymbolServer {
+    files: Arc<Mutex<BTreeMap<String, Vec<u8>>>>,
+    status: Arc<Mutex<Option<u16>>>,
+    asked: Arc<Mutex<Vec<String>>>,
+}
+
+impl SymbolServer {
+    async fn start(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(give).with_state(self.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        format!("http://{address}")
+    }
+
+    fn put(&self, path: &str, bytes: Vec<u8>) {
+        self.files.lock().unwrap().insert(path.to_owned(), bytes);
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.lock().unwrap().len()
+    }
+}
+
+async fn give(State(server): State<SymbolServer>, uri: Uri) -> Response {
+    server.asked.lock().unwrap().push(uri.path().to_owned());
+    let status = *server.status.lock().unwrap();
+    if let Some(status) = status {
+        return StatusCode::from_u16(status).unwrap().into_response();
+    }
+    match server.files.lock().unwrap().get(uri.path()) {
+        Some(bytes) => bytes.clone().into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// The file with the debug information of build 141, as it lies in its zip.
+fn dwarf(archive: &str) -> Vec<u8> {
+    let mut zip = zip::ZipArchive::new(std::io::Cursor::new(sample(archive))).unwrap();
+    let names: Vec<String> = zip.file_names().map(|name| name.unwrap().into_owned()).collect();
+    let name = names.iter().find(|name| name.contains("/DWARF/") && !name.ends_with('/')).unwrap();
+    let mut bytes = Vec::new();
+    zip.by_name(name).unwrap().read_to_end(&mut bytes).unwrap();
+    bytes
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(bytes).unwrap();
+    packed.finish().unwrap()
+}
+
+async fn with_server(folder: &std::path::Path, url: &str, layout: Layout, missing_for: Duration) -> Daemon {
+    let address = Address::new(url, Some(layout)).unwrap();
+    let symbols =
+        SymbolsConfig { server: Some(ServerConfig { address, missing_for }), ..SymbolsConfig::default() };
+    Daemon::with_symbols(MemoryStore::new(), folder, "d1", symbols).await
+}
+
+const AN_HOUR: Duration = Duration::from_secs(3_600);
+
+#[tokio::test]
+async fn a_symbol_server_is_asked_in_its_layout_and_what_comes_names_the_crash() {
+    let id = MOORING_141.replace('-', "");
+    let table = [
+        (Layout::Unified, format!("/{}/{}/debuginfo", &id[..2], &id[2..]), dwarf("mooring-141.dSYM.zip")),
+        (Layout::Native, "/4C4C/4408/5555/3144/A1FF/140FC6C6AB6F".to_owned(), sample("mooring-141.dSYM.zip")),
+        (Layout::Debuginfod, format!("/buildid/{id}/debuginfo"), gzipped(&dwarf("mooring-141.dSYM.zip"))),
+        (
+            Layout::Ssqp,
+            format!("/_.dwarf/mach-uuid-sym-{id}/_.dwarf"),
+            gzipped(&sample("mooring-141.dSYM.zip")),
+        ),
+    ];
+    for (layout, path, bytes) in table {
+        let (folder, server) = (tempfile::tempdir().unwrap(), SymbolServer::default());
+        let url = server.start().await;
+        server.put(&path, bytes);
+        let daemon = with_server(folder.path(), &url, layout, AN_HOUR).await;
+        daemon.with_build().await;
+        crash(&daemon).await;
+        let (app, stopping) = (&daemon.app, CancellationToken::new());
+        let (farm, blobs, symbols) = (app.farm.clone(), app.blobs.clone(), app.symbols.clone());
+        let following = tokio::spawn(follow(farm, blobs, symbols, app.signing.clone(), stopping.clone()));
+        assert_eq!(named(&daemon).await["missing_symbols"], json!([]), "{layout:?}");
+        stopping.cancel();
+        tokio::time::timeout(PATIENCE, following).await.unwrap().unwrap();
+        assert_eq!(*server.asked.lock().unwrap(), [path]);
+        let sources = daemon.get("/api/v1/sources").await.json();
+        let expected = json!({ "server": url, "found": 1, "missing": 0, "trouble": null });
+        assert_eq!(sources["symbol_server"], expected);
+        let kept = std::fs::read_dir(folder.path().join("symbols")).unwrap().count();
+        assert_eq!(kept, 1, "the table alone, and nothing of what was fetched");
+    }
+}
+
+#[tokio::test]
+async fn what_a_symbol_server_has_not_is_told_and_not_asked_for_again_for_a_while() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), SymbolServer::default());
+    let url = server.start().await;
+    let daemon = with_server(folder.path(), &url, Layout::Native, AN_HOUR).await;
+    daemon.with_build().await;
+    let id = crash(&daemon).await;
+    let path = "/4C4C/4408/5555/3144/A1FF/140FC6C6AB6F";
+    let ask = || async { ask_server(&daemon.app.symbols, &daemon.app.farm.snapshot()).await };
+    assert_eq!((ask().await, ask().await, server.asked()), (0, 0, 1));
+    let told = format!("asked {url}: 404, it has none");
+    let whole = daemon.get(&format!("/api/v1/crashes/{id}")).await.json();
+    assert_eq!(whole["crash"]["missing_symbols"][0]["asked"], told.as_str());
+    for path in [format!("/api/v1/crashes/{id}/page"), format!("/crashes/{id}")] {
+        let shown = daemon.get(&path).await.text();
+        assert!(shown.contains(&told), "{shown}");
+    }
+    assert_eq!(daemon.get("/api/v1/sources").await.json()["symbol_server"]["missing"], 1);
+    // Whoever wants it now has it asked for now.
+    let forced =
+        || async { daemon.post(&format!("/api/v1/crashes/{id}/symbolicate"), &json!({})).await.json() };
+    for (bytes, expected) in [
+        (sample("mooring-140.dSYM.zip"), "what it sent is the dSYM of "),
+        (dwarf("mooring-140.dSYM.zip"), "what it sent is the dSYM of "),
+        (b"<html>log in first</html>".to_vec(), "what it sent has no dSYM in it"),
+        (gzipped(b"nothing")[..12].to_vec(), "what it sent cannot be unpacked"),
+    ] {
+        server.put(path, bytes);
+        let still = forced().await;
+        let asked = still["crash"]["missing_symbols"][0].clone();
+        assert_eq!(asked["uuid"], MOORING_141, "{still}");
+        let shown = daemon.get(&format!("/api/v1/crashes/{id}/page")).await.text();
+        assert!(shown.contains(expected), "{shown}");
+    }
+    *server.status.lock().unwrap() = Some(503);
+    forced().await;
+    let trouble = daemon.get("/api/v1/sources").await.json()["symbol_server"]["trouble"].clone();
+    assert_eq!(trouble, "503, try later");
+    *server.status.lock().unwrap() = None;
+    server.put(path, sample("mooring-141.dSYM.zip"));
+    assert_eq!(forced().await["crash"]["top_frame"], NAMED);
+    let sources = daemon.get("/api/v1/sources").await.json();
+    assert_eq!(sources["symbol_server"], json!({ "server": url, "found": 1, "missing": 0, "trouble": null }));
+}
+
+#[tokio::test]
+async fn a_symbol_server_is_asked_again_after_a_while_and_its_absence_is_a_trouble() {
+    let (folder, server) = (tempfile::tempdir().unwrap(), SymbolServer::default());
+    let url = server.start().await;
+    let daemon = with_server(folder.path(), &url, Layout::Unified, Duration::ZERO).await;
+    daemon.with_build().await;
+    crash(&daemon).await;
+    let ask = || async { ask_server(&daemon.app.symbols, &daemon.app.farm.snapshot()).await };
+    assert_eq!((ask().await, ask().await, server.asked()), (0, 0, 2));
+    drop(daemon);
+    // A port on which nobody listens.
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = with_server(folder.path(), &url, Layout::Unified, Duration::ZERO).await;
+    daemon.with_build().await;
+    crash(&daemon).await;
+    assert_eq!(ask_server(&daemon.app.symbols, &daemon.app.farm.snapshot()).await, 0);
+    let trouble = daemon.get("/api/v1/sources").await.json()["symbol_server"]["trouble"].clone();
+    assert!(trouble.as_str().unwrap().contains("refused"), "{trouble}");
+}
+
+#[tokio::test]
+async fn a_crash_goes_to_the_owner_of_the_folder_that_the_symbols_tell() {
+    let rules = "
+receivers:
+- {name: tracker, kind: ticket_webhook, url: {env: TRACKER}, secret: {env: SECRET}}
+tickets: {tracker: tracker}
+default_owner: nobody@example.com
+owners:
+- {path: Sources/**, owner: wrong@example.com}
+- {path: mooring/F*.c, owner: feed@example.com}
+";
+    let table = [
+        // Below the root of everything, the folder of the sources is part of the path.
+        (&["/"][..], "mooring/Feed.c", "feed@example.com"),
+        (&[], "/mooring/Feed.c", "feed@example.com"),
+        (&["/elsewhere"], "/mooring/Feed.c", "feed@example.com"),
+        // Below the folder itself it is not, and rules are written for paths in the repository.
+        (&["/mooring"], "Feed.c", "nobody@example.com"),
+    ];
+    for (roots, file, owner) in table {
+        let folder = tempfile::tempdir().unwrap();
+        let roots: Vec<String> = roots.iter().map(|root| (*root).to_owned()).collect();
+        let symbols = SymbolsConfig { roots: SourceRoots::new(&roots), ..SymbolsConfig::default() };
+        let notify = parse(&Source::of("notify.yaml", rules)).unwrap();
+        let config = FarmConfig { notify, ..support::config() };
+        let daemon = Daemon::with_both(MemoryStore::new(), folder.path(), "d1", (config, symbols)).await;
+        let build = daemon.with_build().await;
+        let id = crash(&daemon).await;
+        let of = || async { daemon.post("/api/v1/notices/test", &json!({ "crash": id })).await.text() };
+        let before = of().await;
+        assert!(before.contains("nobody@example.com"), "without symbols nobody knows its file: {before}");
+        assert_eq!(upload(&daemon, &build, sample("mooring-141.dSYM.zip")).await.status, StatusCode::OK);
+        assert_eq!(named(&daemon).await["top_file"], file);
+        let plan = of().await;
+        assert!(plan.contains(owner), "{roots:?}: {plan}");
+    }
 }
 
 #[tokio::test]

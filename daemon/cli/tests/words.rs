@@ -226,7 +226,14 @@ fn the_doctor_names_what_is_wrong_and_its_mend() {
         "app": "example.holdfast.mooring", "mirror": "/srv/mirrors/mooring.git", "read_at": "2026-11-21T08:00:00Z",
         "commits": 212, "missing": ["4a5b6c7d"], "trouble": null,
     });
-    standin.tell("GET /api/v1/sources", 200, &serde_json::json!({ "mirrors": [mirror] }));
+    let server = serde_json::json!({
+        "server": "https://symbols.example", "found": 3, "missing": 1, "trouble": "503, try later",
+    });
+    standin.tell(
+        "GET /api/v1/sources",
+        200,
+        &serde_json::json!({ "mirrors": [mirror], "symbol_server": server }),
+    );
     let ran = standin.run(&["doctor"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     let checkup: Vec<&str> = ran

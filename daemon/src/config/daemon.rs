@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::yaml::{Mistake, Source};
 use crate::commits::{Mirror, looks_like_repository};
 use crate::groups::Hunt;
-use crate::symbols::SourceLinks;
+use crate::symbols::{Address, Layout, ServerConfig, SourceLinks, SourceRoots};
 
 /// The daemon's own settings, checked.
 #[derive(Debug, Clone, PartialEq)]
@@ -58,6 +58,10 @@ pub struct SymbolsConfig {
     pub folder: Option<PathBuf>,
     /// Where source lines can be looked at.
     pub links: Option<SourceLinks>,
+    /// A server that is asked for what nobody uploaded.
+    pub server: Option<ServerConfig>,
+    /// Where sources lie on the build machines.
+    pub roots: SourceRoots,
 }
 
 /// How much is too much.
@@ -183,12 +187,38 @@ struct RawSymbols {
     folder: Option<PathBuf>,
     /// Where a source line can be looked at, like `https://git.example/chat/blob/{commit}/{file}#L{line}`.
     source_url: Option<String>,
-    /// Folders on the build machines that stand before `{file}`; files elsewhere get no link. Without one, every file's
-    /// path is taken as it is in the debug information.
+    /// Folders on the build machines that stand before `{file}`, and before the paths of owner rules; files elsewhere get no
+    /// link. Without one, every file's path is taken as it is in the debug information.
     source_roots: Vec<String>,
+    /// A symbol server, which is asked over HTTP for the dSYMs that nobody uploaded.
+    server: Option<RawServer>,
+}
+
+/// A symbol server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct RawServer {
+    /// Its address, like `https://symbols.example/apps`; or where a dSYM is, with `{uuid}`, `{UUID}`, `{id}` or `{ID}` in it:
+    /// with dashes or without, in small letters or in capitals.
+    url: String,
+    /// How it files dSYMs below that; `unified` when left out.
+    layout: Option<Layout>,
+    /// After so many minutes it is asked again for a dSYM that it did not have.
+    #[serde(default = "an_hour")]
+    missing_for_min: u64,
+}
+
+fn an_hour() -> u64 {
+    60
 }
 
 impl RawSymbols {
+    fn server(&self) -> Result<Option<ServerConfig>, String> {
+        let Some(server) = &self.server else { return Ok(None) };
+        let missing_for = Duration::from_secs(server.missing_for_min * 60);
+        Ok(Some(ServerConfig { address: Address::new(&server.url, server.layout)?, missing_for }))
+    }
+
     fn links(&self) -> Result<Option<SourceLinks>, String> {
         self.source_url.as_deref().map(|template| SourceLinks::new(template, &self.source_roots)).transpose()
     }
@@ -310,6 +340,8 @@ impl DaemonConfig {
             },
             symbols: SymbolsConfig {
                 links: raw.symbols.links().ok().flatten(),
+                server: raw.symbols.server().ok().flatten(),
+                roots: SourceRoots::new(&raw.symbols.source_roots),
                 folder: raw.symbols.folder.map(|path| folder.join(path)),
             },
             first_bad: Hunt {
@@ -366,6 +398,12 @@ fn mistakes(source: &Source, raw: &Raw) -> Vec<Mistake> {
         ("first_bad.confidence_percent", raw.first_bad.confidence_percent, 51, 99),
         ("first_bad.attempts_max", raw.first_bad.attempts_max, 1, 100_000),
         ("signatures.frames", raw.signatures.frames, 1, 10),
+        (
+            "symbols.server.missing_for_min",
+            raw.symbols.server.as_ref().map_or(1, |server| server.missing_for_min),
+            1,
+            43_200,
+        ),
         ("retention.idempotency_keys_days", retention.idempotency_keys_days, 1, 365),
     ];
     for (path, value, least, most) in ranges {
@@ -383,6 +421,9 @@ fn mistakes(source: &Source, raw: &Raw) -> Vec<Mistake> {
             let what = format!("{} has an entry above; keep one of them", app.bundle_id);
             mistakes.push(source.mistake(&format!("apps[{place}].bundle_id"), what));
         }
+    }
+    if let Err(what) = raw.symbols.server() {
+        mistakes.push(source.mistake("symbols.server.url", what));
     }
     if let Err(what) = raw.symbols.links() {
         mistakes.push(source.mistake("symbols.source_url", what));

@@ -222,7 +222,10 @@ fn missing(missing: &[MissingDsym]) -> Markup {
                 p.quiet { "To name the frames, upload the dSYMs of these UUIDs: " code { "holdfast build symbols BUILD App.dSYM.zip" } }
                 (table(&["Image", "UUID of the dSYM"], html! {
                     @for one in missing {
-                        tr { td { (shown(&one.image)) } td { code { (shown(&one.uuid)) } } }
+                        tr { td { (shown(&one.image)) } td {
+                            code { (shown(&one.uuid)) }
+                            @if let Some(asked) = &one.asked { " " span.quiet { (shown(asked)) } }
+                        } }
                     }
                 }))
             }

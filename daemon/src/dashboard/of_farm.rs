@@ -134,7 +134,7 @@ impl Pictures for App {
             read.ok_or_else(|| unreadable(format!("the bytes of crash {id} are gone from the disk")))?;
         self.symbols.link(&mut read.report, &snapshot);
         let phone = known.origin.phone.as_ref().and_then(|phone| snapshot.phone(phone));
-        let missing_symbols = Some(crate::crashes::missing(&read.report));
+        let missing_symbols = Some(self.symbols.missing(&read.report));
         let view = CrashView { missing_symbols, ..(**known).clone() };
         Ok(Some(CrashPage { view, report: read.report, phone }))
     }

@@ -291,7 +291,13 @@ async fn read_crash(app: &App, origin: &CrashOrigin) -> Result<CrashView, Refusa
         let detail = format!("crash {} is not here; put its bytes under /agent/v1/blobs first", origin.id);
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "blob-missing", "The bytes are not here", detail)
     })?;
-    Ok(crate::crashes::view(origin.clone().into(), read.bytes.len() as u64, &read.report, &app.signing))
+    Ok(crate::crashes::view(
+        origin.clone().into(),
+        read.bytes.len() as u64,
+        &read.report,
+        &app.signing,
+        &app.symbols.roots,
+    ))
 }
 
 /// Whether the bytes of a hash are here.

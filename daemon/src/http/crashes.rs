@@ -67,8 +67,24 @@ pub async fn symbolicate(
     if let Some(folder) = app.symbols.folder.clone() {
         symbols::late::search(&app.symbols, (*folder).clone()).await;
     }
-    let read = whole(&app, &id).await?;
-    let named = Named::of(read.crash.origin.id, &read.report, &app.signing);
+    let mut read = whole(&app, &id).await?;
+    if let Some(server) = app.symbols.server.clone() {
+        let missing: Vec<String> =
+            read.crash.missing_symbols.iter().flatten().map(|it| it.uuid.clone()).collect();
+        let library = app.symbols.library.clone();
+        // Whoever asks for it outright is not told what the server said an hour ago. What takes longer than a request may is
+        // there for the next one.
+        let asking = tokio::spawn(async move {
+            for uuid in &missing {
+                server.fetch(&library, uuid).await;
+            }
+        });
+        asking
+            .await
+            .map_err(|error| Refusal::trouble(format!("asking the symbol server broke off: {error}")))?;
+        read = whole(&app, &id).await?;
+    }
+    let named = Named::of(read.crash.origin.id, &read.report, &app.signing, &app.symbols.roots);
     symbols::late::record(&app.farm, vec![named]).await?;
     // As lists show it from now on.
     Ok(Json(WholeCrash { crash: find(&app, &id)?, ..read }))
@@ -106,7 +122,8 @@ fn wanted(crash: &CrashView) -> String {
     }
     let mut words = format!("\nsymbols are missing; {}\n", crate::symbols::HOW_TO_UPLOAD);
     for image in missing {
-        words.push_str(&format!("       {:<28} {}\n", image.image, image.uuid));
+        let asked = image.asked.as_ref().map(|asked| format!("  {asked}")).unwrap_or_default();
+        words.push_str(&format!("       {:<28} {}{asked}\n", image.image, image.uuid));
     }
     words
 }
@@ -122,7 +139,7 @@ async fn bytes_and_whole(app: &App, id: &str) -> Result<(Vec<u8>, WholeCrash), R
     let mut read =
         read.ok_or_else(|| Refusal::trouble(format!("the bytes of crash {id} are gone from the disk")))?;
     app.symbols.link(&mut read.report, &app.farm.snapshot());
-    let missing = crate::crashes::missing(&read.report);
+    let missing = app.symbols.missing(&read.report);
     let crash = CrashView { missing_symbols: Some(missing), ..crash };
     Ok((read.bytes, WholeCrash { crash, report: read.report }))
 }

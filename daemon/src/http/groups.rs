@@ -186,7 +186,7 @@ pub async fn import(
         collected_at: app.clock.now(),
         attempt: None,
     };
-    let crash = crate::crashes::view(source, kept.size_bytes, &read.report, &app.signing);
+    let crash = crate::crashes::view(source, kept.size_bytes, &read.report, &app.signing, &app.symbols.roots);
     let crash = app.farm.ask(|answer| Ask::Crash { crash: Box::new(crash), answer }).await?;
     Ok((StatusCode::CREATED, Json((*crash).clone())))
 }

@@ -1,4 +1,4 @@
-//! What the farm looks up outside itself, and whether that works: mirrors of repositories.
+//! What the farm looks up outside itself, and whether that works: mirrors of repositories, and the symbol server.
 
 use axum::Json;
 use axum::extract::State;
@@ -16,7 +16,8 @@ const MISSING_MAX: usize = 20;
 pub async fn show(State(app): State<App>) -> Json<SourcesView> {
     let snapshot = app.farm.snapshot();
     let mirrors = snapshot.histories.iter().map(|(app, history)| mirror(app, history)).collect();
-    Json(SourcesView { mirrors })
+    let symbol_server = app.symbols.server.as_ref().map(|server| server.view());
+    Json(SourcesView { mirrors, symbol_server })
 }
 
 fn mirror(app: &BundleId, history: &History) -> MirrorView {

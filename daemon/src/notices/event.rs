@@ -118,7 +118,8 @@ fn stack(crash: &CrashView) -> Vec<Frame> {
             in_app: false,
         })
         .collect();
-    let Some(top) = crash.top_frame.as_deref().map(top_frame) else { return frames };
+    let Some(mut top) = crash.top_frame.as_deref().map(top_frame) else { return frames };
+    top.file = crash.top_file.clone().or(top.file);
     match frames.iter().position(|frame| top.function.contains(&frame.function)) {
         Some(place) => frames.splice(place..=place, [top]).for_each(drop),
         None => frames.insert(0, top),
@@ -126,7 +127,8 @@ fn stack(crash: &CrashView) -> Vec<Frame> {
     frames
 }
 
-/// `Chat Room::open(int) (room.cpp:12)`, as the crash reader writes it. The file has lost its folders.
+/// `Chat Room::open(int) (room.cpp:12)`, as the crash reader writes it. The file has lost its folders
+/// there.
 fn top_frame(text: &str) -> Frame {
     let (module, rest) = text.split_once(' ').unwrap_or(("?", text));
     let source = rest.strip_suffix(')').and_then(|rest| rest.rsplit_once(" ("));

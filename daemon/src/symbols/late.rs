@@ -12,15 +12,19 @@ use holdfast_wire::group::CrashSignature;
 use holdfast_wire::id::CrashId;
 use tokio_util::sync::CancellationToken;
 
+use super::links::SourceRoots;
 use super::shelf::Symbols;
 use crate::blobs::Blobs;
-use crate::crashes::{self, missing, top_frame};
+use crate::crashes::{self, missing, top_file, top_frame};
 use crate::farm::{Ask, Farm, Stopping};
 use crate::groups::sign;
+use crate::snapshot::Snapshot;
 
 /// Crashes that are named before they are recorded: a group whose crashes are named together stays one, and a turn of the
 /// loop stays below a second.
 const NAMED_AT_ONCE: usize = 5_000;
+/// dSYMs for which the symbol server is asked before crashes are named by what came.
+const ASKED_AT_ONCE: usize = 20;
 /// Between two looks into the searched folder, and for crashes that symbols came for while they were taken in.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -31,6 +35,8 @@ pub struct Named {
     pub id: CrashId,
     /// The top frame of the app itself.
     pub top_frame: Option<String>,
+    /// Its source file.
+    pub top_file: Option<String>,
     /// Symbols that are still missing.
     pub missing: Vec<MissingDsym>,
     /// What it has in common with others of the same defect, which named frames tell better.
@@ -39,13 +45,15 @@ pub struct Named {
 
 impl Named {
     /// What a report says now, signed by these rules.
-    pub fn of(id: CrashId, report: &Report, rules: &Rules) -> Self {
-        Self { id, top_frame: top_frame(report), missing: missing(report), signature: sign(report, rules) }
+    pub fn of(id: CrashId, report: &Report, rules: &Rules, roots: &SourceRoots) -> Self {
+        let (top_frame, top_file) = (top_frame(report), top_file(report, roots));
+        Self { id, top_frame, top_file, missing: missing(report), signature: sign(report, rules) }
     }
 
     /// Whether it says something new.
     pub fn changes(&self, crash: &CrashView) -> bool {
         crash.top_frame != self.top_frame
+            || crash.top_file != self.top_file
             || crash.missing_symbols.as_ref() != Some(&self.missing)
             || crash.signature != self.signature
     }
@@ -79,9 +87,10 @@ pub async fn name_waiting(
     let (mut changed, mut named) = (0, Vec::new());
     for (id, crash) in snapshot.crashes.iter().filter(|(_, crash)| waits(crash)) {
         match crashes::read(blobs, symbols, *id).await {
-            Ok(Some(read)) => {
-                named.extend(Some(Named::of(*id, &read.report, rules)).filter(|named| named.changes(crash)))
-            }
+            Ok(Some(read)) => named.extend(
+                Some(Named::of(*id, &read.report, rules, &symbols.roots))
+                    .filter(|named| named.changes(crash)),
+            ),
             Ok(None) => tracing::debug!(crash = %id, "the bytes of a crash are gone; it keeps its frames"),
             Err(error) => {
                 let cause: &dyn std::error::Error = &error;
@@ -118,6 +127,7 @@ pub async fn follow(farm: Farm, blobs: Blobs, symbols: Symbols, rules: Rules, st
         if let Some(folder) = symbols.folder.clone() {
             search(&symbols, (*folder).clone()).await;
         }
+        ask_server(&symbols, &farm.snapshot()).await;
         if name_waiting(&farm, &blobs, &symbols, &rules).await.is_err() {
             return;
         }
@@ -126,6 +136,27 @@ pub async fn follow(farm: Farm, blobs: Blobs, symbols: Symbols, rules: Rules, st
             () = tokio::time::sleep(EVERY) => {}
         }
     }
+}
+
+/// Asks the symbol server for what crashes miss, the newest crashes first, and says how much it gave.
+pub async fn ask_server(symbols: &Symbols, snapshot: &Snapshot) -> usize {
+    let Some(server) = &symbols.server else { return 0 };
+    let newest = snapshot.crashes_newest.iter().filter_map(|(_, id)| snapshot.crashes.get(id));
+    let mut wanted: Vec<&str> = Vec::new();
+    for missing in newest.filter_map(|crash| crash.missing_symbols.as_ref()).flatten() {
+        let uuid = missing.uuid.as_str();
+        if wanted.len() == ASKED_AT_ONCE {
+            break;
+        }
+        if !wanted.contains(&uuid) && !symbols.library.knows(uuid) && server.is_due(uuid) {
+            wanted.push(uuid);
+        }
+    }
+    let mut found = 0;
+    for uuid in wanted {
+        found += usize::from(server.fetch(&symbols.library, uuid).await);
+    }
+    found
 }
 
 /// Looks into the folder of other dSYMs once.

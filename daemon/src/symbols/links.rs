@@ -2,11 +2,36 @@
 
 use std::fmt::Write;
 
+/// The folders on the build machines that stand before a file's path in its repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SourceRoots(Vec<String>);
+
+impl SourceRoots {
+    /// These folders.
+    pub fn new(roots: &[String]) -> Self {
+        Self(roots.iter().map(|root| format!("{}/", root.trim_end_matches('/'))).collect())
+    }
+
+    /// The path in the repository; none of a file that lies in none of the folders, as the sources of libraries do. Without
+    /// a folder, the path is taken as it is in the debug information.
+    fn inside<'f>(&self, file: &'f str) -> Option<&'f str> {
+        match self.0.as_slice() {
+            [] => Some(file.trim_start_matches('/')),
+            roots => roots.iter().find_map(|root| file.strip_prefix(root.as_str())),
+        }
+    }
+
+    /// The path in the repository, or the whole one of a file that lies in none of the folders.
+    pub fn relative<'f>(&self, file: &'f str) -> &'f str {
+        if self.0.is_empty() { file } else { self.inside(file).unwrap_or(file) }
+    }
+}
+
 /// How a source line is turned into a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceLinks {
     template: String,
-    roots: Vec<String>,
+    roots: SourceRoots,
 }
 
 impl SourceLinks {
@@ -29,16 +54,12 @@ impl SourceLinks {
         if template.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>')) {
             return Err("a link has no spaces, quotes or angle brackets".to_owned());
         }
-        let roots = roots.iter().map(|root| format!("{}/", root.trim_end_matches('/'))).collect();
-        Ok(Self { template: template.to_owned(), roots })
+        Ok(Self { template: template.to_owned(), roots: SourceRoots::new(roots) })
     }
 
     /// The link to a line; none of a file that lies in none of the folders, as the sources of libraries do.
     pub fn link(&self, commit: &str, file: &str, line: u32) -> Option<String> {
-        let file = match self.roots.as_slice() {
-            [] => file.trim_start_matches('/'),
-            roots => roots.iter().find_map(|root| file.strip_prefix(root.as_str()))?,
-        };
+        let file = self.roots.inside(file)?;
         if file.is_empty() || file.split('/').any(|part| part == "..") {
             return None;
         }

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`shelf`] | keeps the tables, and names the frames of a report |
 //! | [`links`] | turns a source line into a link to the repository |
+//! | [`server`] | asks a symbol server for what nobody uploaded |
 //! | [`late`] | names again the crashes that waited for symbols; the task that looks for new ones |
 
 /// What to do about missing symbols.
@@ -12,8 +13,10 @@ pub const HOW_TO_UPLOAD: &str = "upload the dSYMs of these UUIDs: holdfast build
 
 pub mod late;
 pub mod links;
+pub mod server;
 pub mod shelf;
 
 pub use late::{Named, follow, name_waiting};
-pub use links::SourceLinks;
+pub use links::{SourceLinks, SourceRoots};
+pub use server::{Address, Layout, Server, ServerConfig};
 pub use shelf::Symbols;

@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use holdfast_crash::Report;
 use holdfast_symbols::Library;
+use holdfast_wire::crash::MissingDsym;
 use tokio::sync::Mutex;
 
-use super::links::SourceLinks;
+use super::links::{SourceLinks, SourceRoots};
+use super::server::Server;
 use crate::config::SymbolsConfig;
 use crate::snapshot::Snapshot;
 
@@ -18,7 +20,11 @@ pub struct Symbols {
     pub library: Arc<Library>,
     /// Searched for dSYMs now and then.
     pub folder: Option<Arc<PathBuf>>,
+    /// Asked for what nobody uploaded.
+    pub server: Option<Arc<Server>>,
     links: Option<Arc<SourceLinks>>,
+    /// Where sources lie on the build machines.
+    pub roots: Arc<SourceRoots>,
     /// Crashes that wait are named by one at a time.
     pub(super) naming: Arc<Mutex<()>>,
     /// Uploads are looked into one at a time: the dSYM of a large app takes a gigabyte of memory.
@@ -34,10 +40,27 @@ impl Symbols {
         Ok(Self {
             library: Arc::new(Library::open(tables.to_owned())?),
             folder: config.folder.map(Arc::new),
+            server: config
+                .server
+                .map(|server| Server::new(server, tables.to_owned()))
+                .transpose()?
+                .map(Arc::new),
             links: config.links.map(Arc::new),
+            roots: Arc::new(config.roots),
             naming: Arc::default(),
             checking: Arc::default(),
         })
+    }
+
+    /// The symbols that nobody has, with what came of asking the symbol server for them.
+    pub fn missing(&self, report: &Report) -> Vec<MissingDsym> {
+        let mut missing = crate::crashes::missing(report);
+        if let Some(server) = &self.server {
+            for one in &mut missing {
+                one.asked = server.answered(&one.uuid);
+            }
+        }
+        missing
     }
 
     /// Puts links to the repository into the frames of a report, when it is of a build whose commit is known.

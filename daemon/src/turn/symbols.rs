@@ -32,11 +32,12 @@ impl<S: Store> Loop<S> {
             let Some(known) = self.picture.crashes.get(&named.id).filter(|crash| named.changes(crash)) else {
                 continue;
             };
-            let Named { id, top_frame, missing, signature } = named;
+            let Named { id, top_frame, top_file, missing, signature } = named;
             if known.signature != signature {
                 signed.insert(id, signature);
             }
-            let crash = CrashView { top_frame, missing_symbols: Some(missing), ..(**known).clone() };
+            let crash =
+                CrashView { top_frame, top_file, missing_symbols: Some(missing), ..(**known).clone() };
             turn.put(records::put_crash(&crash)?);
             turn.changes.push(Change::Crash { id });
             turn.news = true;

@@ -43,6 +43,11 @@ impl Contents {
         self.objects().map(|(place, about)| (place.words(), about.uuid.as_str()))
     }
 
+    /// Leaves out everything but the object of this UUID.
+    pub fn keep(&mut self, uuid: &str) {
+        self.0.objects.retain(|(_, about)| about.uuid == uuid);
+    }
+
     /// Files in it that cannot be used.
     pub fn troubles(&self) -> &[Trouble] {
         &self.0.troubles

@@ -316,6 +316,7 @@ pub(crate) fn crash(number: u8) -> CrashView {
         group: None,
         placed_by_hand: false,
         missing_symbols: Some(vec![]),
+        top_file: None,
     }
 }
 

@@ -139,6 +139,16 @@ impl Daemon {
         Self::made(store, folder, start, (config(), symbols)).await
     }
 
+    /// The same, with other settings of symbols and rules of its own.
+    pub(crate) async fn with_both<S: Store>(
+        store: S,
+        folder: &Path,
+        start: &str,
+        settings: (FarmConfig, SymbolsConfig),
+    ) -> Self {
+        Self::made(store, folder, start, settings).await
+    }
+
     /// The same, with rules of its own.
     pub(crate) async fn with<S: Store>(store: S, folder: &Path, start: &str, config: FarmConfig) -> Self {
         Self::made(store, folder, start, (config, SymbolsConfig::default())).await

@@ -264,6 +264,10 @@ pub struct CrashView {
     /// Symbols that nobody has uploaded; none of a crash that was taken in before symbols were looked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub missing_symbols: Option<Vec<MissingDsym>>,
+    /// The source file of the top frame of the app itself, as a path in its repository as far as the folders of the build
+    /// machines are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub top_file: Option<String>,
 }
 
 /// What changed, for readers of `/api/v1/changes` (server-sent events).

@@ -105,6 +105,10 @@ pub struct MissingDsym {
     pub image: String,
     /// UUID of the dSYM that would name them, lower case with dashes.
     pub uuid: String,
+    /// What came of asking a symbol server for it: `asked https://symbols.example: 404, it has none`. In a crash itself
+    /// only, not in lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asked: Option<String>,
 }
 
 /// Where a crash file came from. The bytes are a blob of the same hash.

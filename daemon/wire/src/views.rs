@@ -73,6 +73,23 @@ pub struct PoolChoiceView {
 pub struct SourcesView {
     /// The mirrors of the apps' repositories, by app.
     pub mirrors: Vec<MirrorView>,
+    /// The symbol server, if there is one.
+    #[serde(default)]
+    pub symbol_server: Option<SymbolServerView>,
+}
+
+/// A server that is asked for the dSYMs that nobody uploaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct SymbolServerView {
+    /// Its name and port.
+    pub server: String,
+    /// dSYMs that it gave since the daemon's start.
+    pub found: u64,
+    /// dSYMs for which it was asked in vain.
+    pub missing: u64,
+    /// Why it did not serve the last time it was asked; none when it did, be it to say that it has none.
+    pub trouble: Option<String>,
 }
 
 /// A mirror of an app's repository: from it come the order of builds and the authors of commits.

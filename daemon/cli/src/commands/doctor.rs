@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use holdfast_wire::api::{Page, PhoneView, RackView};
 use holdfast_wire::time::Time;
-use holdfast_wire::views::{MirrorView, SourcesView};
+use holdfast_wire::views::{MirrorView, SourcesView, SymbolServerView};
 use serde::Serialize;
 
 use super::Context;
@@ -146,7 +146,20 @@ async fn sources(context: &Context) -> Vec<Finding> {
             return vec![Finding { what: "sources", state: State::Note, words: failure.to_string() }];
         }
     };
-    sources.mirrors.iter().map(mirror).collect()
+    sources.mirrors.iter().map(mirror).chain(sources.symbol_server.iter().map(symbol_server)).collect()
+}
+
+fn symbol_server(of: &SymbolServerView) -> Finding {
+    let what = "symbol server";
+    let SymbolServerView { server, found, missing, trouble } = of;
+    match trouble {
+        Some(trouble) => Finding { what, state: State::Bad, words: format!("{server}: {trouble}") },
+        None => {
+            let words =
+                format!("{server}: gave {found} dSYMs since the daemon's start, and has {missing} not");
+            Finding { what, state: State::Good, words }
+        }
+    }
 }
 
 fn mirror(of: &MirrorView) -> Finding {

@@ -333,6 +333,7 @@ impl Farm {
             group: None,
             placed_by_hand: false,
             missing_symbols: None,
+            top_file: None,
         }
     }
 }
