@@ -129,7 +129,11 @@ fn schedules_owners_configuration_and_audit() {
 
 #[test]
 fn notices_and_rules_that_are_tried() {
-    insta::assert_snapshot!(shown(&[&["notice", "list", "--state", "held"], &["rules", "test", "CDCD"]]));
+    insta::assert_snapshot!(shown(&[
+        &["notice", "list", "--state", "held"],
+        &["notice", "receivers"],
+        &["rules", "test", "CDCD"]
+    ]));
 }
 
 /// What the program writes when it is told to colour although nobody looks, as it does by itself on a terminal.

@@ -386,11 +386,13 @@ impl Outbox {
         }
     }
 
-    /// The tickets of a group are from now on those of another one too, where that has none.
+    /// The tickets of a group are from now on those of another one too, where that has none and is to get none.
     pub fn hand_over_tickets(&mut self, from: &GroupId, to: &GroupId) {
+        let opening: BTreeSet<ReceiverName> = self.opening(to).cloned().collect();
         let handed: Vec<TicketRecord> = self
             .tickets(from)
-            .filter(|ticket| ticket.state == TicketState::Open && self.ticket(&ticket.receiver, to).is_none())
+            .filter(|ticket| ticket.state == TicketState::Open && !opening.contains(&ticket.receiver))
+            .filter(|ticket| self.ticket(&ticket.receiver, to).is_none())
             .map(|ticket| TicketRecord { group: to.clone(), ..ticket.clone() })
             .collect();
         for ticket in handed {

@@ -45,6 +45,29 @@ fn limits(messages: u32) -> BTreeMap<ReceiverName, Vec<Limit>> {
     ["a", "b", "t"].into_iter().map(|name| (ReceiverName::from(name), limit.clone())).collect()
 }
 
+#[test]
+fn the_ticket_of_an_emptied_group_is_that_of_the_other_where_this_gets_none() {
+    let accept = |outbox: &mut Outbox, group: &str| {
+        outbox.accept(at(0), ticket(group, &format!("ticket/t/{group}"), TicketAction::Open));
+    };
+    let (from, to, receiver) = (GroupId::from("g1"), GroupId::from("g2"), ReceiverName::from("t"));
+    for other_opens in [false, true] {
+        let mut outbox = outbox(10);
+        accept(&mut outbox, "g1");
+        let Next::Send(parcel) = outbox.next(at(0)) else { panic!("it is due") };
+        let opened = Outcome::Accepted { ticket: Some(("T-1".to_owned(), None)), answer: String::new() };
+        outbox.answered(at(1), parcel.id, opened, 0.0);
+        if other_opens {
+            accept(&mut outbox, "g2");
+        }
+        outbox.hand_over_tickets(&from, &to);
+        let found = outbox.ticket(&receiver, &to).map(|ticket| ticket.reference.as_str());
+        assert_eq!(found, (!other_opens).then_some("T-1"));
+        let stored = outbox.changes().tickets.iter().any(|ticket| ticket.group == to);
+        assert_eq!(stored, !other_opens, "it is kept over a restart");
+    }
+}
+
 fn outbox(messages: u32) -> Outbox {
     let mut outbox = Outbox::default();
     outbox.set_limits(limits(messages));

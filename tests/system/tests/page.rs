@@ -27,9 +27,14 @@ apps:
         report: { when: late, after_ms: 300 }
 ";
 
+/// A chat whose address nobody has set: what is to be told waits and says so.
+const RULES: &str =
+    "receivers:\n- {name: chat, kind: slack, url: {env: HOLDFAST_NO_SUCH_ROBOT}}\nurgent: {to: [chat]}\n";
+
 #[tokio::test]
 async fn the_page_follows_a_job_to_its_crash_and_says_when_it_is_stale() {
-    let plan = Plan { scenario: Some(SCENARIO.to_owned()), ..Plan::of(4) };
+    let notify = Some(RULES.to_owned());
+    let plan = Plan { scenario: Some(SCENARIO.to_owned()), notify, ..Plan::of(4) };
     let mut farm = Farm::start(&plan).await.unwrap();
     let browser = Browser::start().await.unwrap();
     browser.look_like(1440, 1000, "light").await.unwrap();
@@ -64,6 +69,13 @@ async fn the_page_follows_a_job_to_its_crash_and_says_when_it_is_stale() {
     browser.goto(&format!("{}/jobs/{}", farm.url, job.id)).await.unwrap();
     shows(&browser, "#attempts", "crashed").await;
     browser.screenshot(&picture("job.png")).await.unwrap();
+    browser.goto(&format!("{}/notices", farm.url)).await.unwrap();
+    shows(&browser, "#to-chat tr[data-state=waiting]", "HOLDFAST_NO_SUCH_ROBOT is not set").await;
+    fits_every_window(&browser).await;
+    browser.look_like(1440, 1000, "light").await.unwrap();
+    browser.screenshot(&picture("notices.png")).await.unwrap();
+    browser.click("#to-chat tr a").await.unwrap();
+    shows(&browser, ".head .links", "who was told").await;
     assert_eq!(browser.console_errors().await.unwrap(), [""; 0], "nothing was forbidden, nothing failed");
 
     farm.daemon.kill().await.unwrap();

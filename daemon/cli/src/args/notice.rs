@@ -10,6 +10,8 @@ pub enum NoticeCommand {
     /// Lists what was told, what waits and what was held back, with the reason; newest first.
     #[command(after_help = "Example:\n  holdfast notice list --state held")]
     List(Notices),
+    /// Lists receivers, what waits for each, and how often it may be spoken to.
+    Receivers,
 }
 
 /// Which notices.
@@ -21,6 +23,9 @@ pub struct Notices {
     /// Only those about this crash group, by its whole id.
     #[arg(long)]
     pub group: Option<String>,
+    /// Only those to this receiver.
+    #[arg(long)]
+    pub receiver: Option<String>,
     /// Which part of the list.
     #[command(flatten)]
     pub page: Paging,

@@ -1,7 +1,7 @@
-//! `holdfast notice list` and `holdfast rules test`: who was told of which crash, and who would be.
+//! `holdfast notice` and `holdfast rules test`: who was told of which crash, and who would be.
 
 use holdfast_wire::api::Page;
-use holdfast_wire::notice::{NoticePlan, NoticeTest, NoticeView};
+use holdfast_wire::notice::{NoticePlan, NoticeTest, NoticeView, ReceiverView};
 
 use super::{Context, more, paging};
 use crate::args::{NoticeCommand, RulesCommand};
@@ -12,11 +12,18 @@ use crate::output::{ago, now, printable, table};
 const TITLE_CHARS: usize = 60;
 
 pub(super) async fn notices(context: &Context, command: NoticeCommand) -> Result<Exit, Failure> {
-    let NoticeCommand::List(wanted) = command;
-    let filtered = wanted.state.is_some() || wanted.group.is_some();
+    let wanted = match command {
+        NoticeCommand::List(wanted) => wanted,
+        NoticeCommand::Receivers => {
+            let page: Page<ReceiverView> = context.client.page("/api/v1/receivers", &[]).await?;
+            return context.show(&page, receivers);
+        }
+    };
+    let filtered = wanted.state.is_some() || wanted.group.is_some() || wanted.receiver.is_some();
     let mut query = paging(&wanted.page);
     query.extend(wanted.state.map(|state| ("state", state.as_str().to_owned())));
     query.extend(wanted.group.map(|group| ("group", group)));
+    query.extend(wanted.receiver.map(|receiver| ("receiver", receiver)));
     let page: Page<NoticeView> = context.client.page("/api/v1/notices", &query).await?;
     context.show(&page, |page| list(page, filtered))
 }
@@ -49,6 +56,32 @@ fn list(page: &Page<NoticeView>, filtered: bool) -> String {
     });
     let text = table(&["no", "when", "state", "to", "what", "why"], &["no"], rows);
     text + &more(page.next_cursor.as_ref())
+}
+
+fn receivers(page: &Page<ReceiverView>) -> String {
+    if page.items.is_empty() {
+        return "the rules name no receiver: add some to `notify.yaml`".to_owned();
+    }
+    let now = now();
+    let rows = page.items.iter().map(|receiver| {
+        let limits = receiver.limits.iter().map(|limit| {
+            format!("{} of {} in {} s", limit.used, limit.messages, limit.window_ms.div_ceil(1_000))
+        });
+        let state = match (receiver.not_before, receiver.wants_quiet) {
+            (Some(at), true) => format!("left alone until {at}, because it was told too often"),
+            (Some(at), false) => format!("its limit is reached until {at}"),
+            (None, _) => "free".to_owned(),
+        };
+        vec![
+            printable(&receiver.name),
+            printable(&receiver.kind),
+            receiver.waiting.to_string(),
+            limits.collect::<Vec<_>>().join(", "),
+            receiver.last_sent.map_or_else(|| "-".to_owned(), |at| ago(now, at)),
+            state,
+        ]
+    });
+    table(&["receiver", "kind", "waiting", "told", "last", "state"], &["waiting"], rows)
 }
 
 fn describe(plans: &[NoticePlan]) -> String {

@@ -7,7 +7,7 @@ use holdfast_wire::api::{
 };
 use holdfast_wire::id::{JobId, Owner};
 use holdfast_wire::job::JobClass;
-use holdfast_wire::notice::{NoticePlan, NoticeState, NoticeView};
+use holdfast_wire::notice::{NoticePlan, NoticeState, NoticeView, ReceiverLimit, ReceiverView};
 use holdfast_wire::sync::YieldWhen;
 use holdfast_wire::views::{
     ClassView, ConfigFile, ConfigView, LimitsFrom, OwnerLimits, OwnerView, PoolChoiceView, PoolView,
@@ -66,6 +66,7 @@ pub(crate) fn fill(farm: &Farm, standin: &StandIn) {
     standin.tell("POST /api/v1/config/reload", 200, &reloaded);
     standin.tell("GET /api/v1/audit", 200, &page(farm.audit(), Some("a2")));
     standin.tell("GET /api/v1/notices", 200, &page(farm.notices(), Some("1-2")));
+    standin.tell("GET /api/v1/receivers", 200, &page(farm.receivers(), None));
     standin.tell("POST /api/v1/notices/test", 200, &farm.notice_plans());
 }
 
@@ -89,13 +90,28 @@ impl Farm {
         vec![
             notice(4, NoticeState::Held, "-", "held back: pretend phones saw it"),
             notice(3, NoticeState::Failed, "mail", "given up after 20 tries: status 503"),
-            notice(
-                2,
-                NoticeState::Waiting,
-                "tickets",
-                "a ticket is opened for ann@example.com: owner rule path src/**",
-            ),
+            NoticeView {
+                last_answer: Some("the key is not taken; mend its secret (status 401)".to_owned()),
+                ..notice(2, NoticeState::Waiting, "tickets", "a ticket is opened for ann@example.com")
+            },
             notice(1, NoticeState::Sent, "chat", "urgent, because it is at launch; Ann is called"),
+        ]
+    }
+
+    fn receivers(&self) -> Vec<ReceiverView> {
+        let receiver = |name: &str, not_before, wants_quiet| ReceiverView {
+            name: name.to_owned(),
+            kind: "feishu".to_owned(),
+            waiting: 3,
+            limits: vec![ReceiverLimit { messages: 90, window_ms: 60_000, used: 7 }],
+            not_before,
+            wants_quiet,
+            last_sent: Some(self.ago(5)),
+        };
+        vec![
+            receiver("free", None, false),
+            receiver("full", Some(self.ago(5)), false),
+            receiver("quiet", Some(self.ago(5)), true),
         ]
     }
 

@@ -70,6 +70,40 @@ async fn feishu_takes_signed_cards_within_its_size() {
     assert_eq!(text.matches('•').count(), 10, "all of the digest is told");
 }
 
+/// What is said of a refusal tells an operator what to do: the word, the status and body of the answer, and the advice.
+#[tokio::test]
+async fn every_refusal_says_what_to_do_next() {
+    let code = |name: &str, code: i64| (200, json!({ name: code, "msg": "no", "errmsg": "no" }).to_string());
+    let table = [
+        ("feishu", code("code", 19_021), "later", "mend `secret`, and see that the clock is right"),
+        ("feishu", code("code", 19_022), "later", "not on the robot's list of addresses; add it"),
+        ("feishu", code("code", 11_232), "later", "too often; it goes by itself later, lower `per_minute`"),
+        ("feishu", code("code", 11_246), "refused", "what it said tells why"),
+        ("dingtalk", code("errcode", 310_000), "later", "mend `keyword` or `secret`"),
+        ("dingtalk", code("errcode", 130_101), "later", "too often"),
+        ("wecom", code("errcode", 93_000), "later", "mend `url`"),
+        ("wecom", code("errcode", 45_009), "later", "too often"),
+        ("wecom", (200, "<html>a proxy".to_owned()), "later", "something else answered in its place"),
+        ("slack", (404, "no_service".to_owned()), "refused", "nothing is there; mend its address"),
+        ("slack", (403, "invalid_token".to_owned()), "later", "give it the right, or name another"),
+        ("slack", (429, String::new()), "later", "too often"),
+        ("slack", (200, "hello".to_owned()), "later", "something else answered in its place"),
+        ("teams", (401, String::new()), "later", "mend its secret"),
+        ("teams", (413, String::new()), "refused", "too large"),
+        ("teams", (503, String::new()), "later", "it is tried again by itself"),
+        ("teams", (301, String::new()), "refused", "it has moved; mend its address"),
+    ];
+    for (kind, (status, body), word, advice) in table {
+        let said = body.clone();
+        let server = Server::start(move |_| (status, Vec::new(), said.clone())).await;
+        let line = Line::new(&format!("{{name: r, kind: {kind}, url: {{env: U}}}}"), &[("U", &server.base)]);
+        let outcome = line.send(&parcel(plain("u"))).await;
+        assert_eq!(words(&outcome).0, word, "{kind} {body}: {outcome:?}");
+        assert!(words(&outcome).1.contains(advice), "{kind} {body}: {outcome:?}");
+        assert!(words(&outcome).1.contains(&format!("(status {status}")), "{kind} {body}: {outcome:?}");
+    }
+}
+
 #[tokio::test]
 async fn feishu_is_left_alone_when_it_says_too_often() {
     let server = Server::start(|_| json(200, &json!({"code": 11232, "msg": "frequency limited psm"}))).await;
