@@ -78,7 +78,9 @@ pub fn decide(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
         // Those who were told are told this too, and nobody else.
         Change::Named => return follow_up(rules, event, told),
         Change::Moved => return moved(rules, event, told),
-        Change::New | Change::AgainInAnotherBuild | Change::Regressed => seen(rules, event, told),
+        Change::New | Change::AgainInAnotherBuild | Change::Again | Change::Regressed => {
+            seen(rules, event, told)
+        }
     };
     let alone = |decision: &Decision| matches!(decision, Decision::Send(_));
     if !event.is_urgent() || event.change == Change::Fixed || !decisions.iter().any(alone) {
@@ -127,7 +129,7 @@ fn build(event: &Event) -> &str {
 
 fn word(change: Change) -> &'static str {
     match change {
-        Change::New | Change::AgainInAnotherBuild => "seen",
+        Change::New | Change::AgainInAnotherBuild | Change::Again => "seen",
         Change::Regressed => "regressed",
         Change::Fixed => "fixed",
         Change::Named => "named",
@@ -285,7 +287,12 @@ fn ticket(rules: &Rules, event: &Event, told: &Told) -> Decision {
         }
         (
             Some((TicketState::Closed, _)),
-            Change::New | Change::AgainInAnotherBuild | Change::Fixed | Change::Named | Change::Moved,
+            Change::New
+            | Change::AgainInAnotherBuild
+            | Change::Again
+            | Change::Fixed
+            | Change::Named
+            | Change::Moved,
         ) => {
             let reason = "its ticket is closed, and this build is not newer than the mend".to_owned();
             return held(event, Some(tracker), reason);

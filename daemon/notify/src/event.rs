@@ -95,6 +95,8 @@ pub enum Change {
     New,
     /// It was known, and is seen in a build that did not show it before.
     AgainInAnotherBuild,
+    /// It was known, in this build too.
+    Again,
     /// It was fixed, and a newer build shows it again.
     Regressed,
     /// It is fixed.
@@ -110,6 +112,7 @@ impl fmt::Display for Change {
         f.write_str(match self {
             Self::New => "new crash",
             Self::AgainInAnotherBuild => "seen again in another build",
+            Self::Again => "seen again",
             Self::Regressed => "fixed once and back again",
             Self::Fixed => "fixed",
             Self::Named => "the commit that brought it is found",

@@ -104,14 +104,17 @@ impl Message {
     pub fn about(event: &Event) -> Self {
         let severity = match event.change {
             Change::Fixed => Severity::Good,
-            Change::New | Change::AgainInAnotherBuild | Change::Regressed | Change::Named
+            Change::New | Change::AgainInAnotherBuild | Change::Again | Change::Regressed | Change::Named
                 if event.is_urgent() =>
             {
                 Severity::Urgent
             }
-            Change::New | Change::AgainInAnotherBuild | Change::Regressed | Change::Named | Change::Moved => {
-                Severity::Notice
-            }
+            Change::New
+            | Change::AgainInAnotherBuild
+            | Change::Again
+            | Change::Regressed
+            | Change::Named
+            | Change::Moved => Severity::Notice,
         };
         let simulated = match event.origin {
             Origin::Real => "",

@@ -53,7 +53,8 @@ impl<S: Store> Loop<S> {
     ) -> Result<(), FarmError> {
         let change = match news {
             News::First => Change::New,
-            News::InBuild(_) | News::Again => Change::AgainInAnotherBuild,
+            News::InBuild(_) => Change::AgainInAnotherBuild,
+            News::Again => Change::Again,
             News::Regressed(_) => Change::Regressed,
         };
         let now = self.clock.now();

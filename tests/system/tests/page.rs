@@ -38,6 +38,9 @@ async fn the_page_follows_a_job_to_its_crash_and_says_when_it_is_stale() {
     let mut farm = Farm::start(&plan).await.unwrap();
     let browser = Browser::start().await.unwrap();
     browser.look_like(1440, 1000, "light").await.unwrap();
+    // What a page says of the whole farm it says from when it is loaded.
+    let known = async |_: &Browser| Ok(farm.api.phones().await?.len() == 4);
+    browser.wait_until("the rack's phones", LIMIT, known).await.unwrap();
     browser.goto(&farm.url).await.unwrap();
     // Lost by loading the page again.
     browser.run("window.sameDocument = true", &[]).await.unwrap();
@@ -66,9 +69,6 @@ async fn the_page_follows_a_job_to_its_crash_and_says_when_it_is_stale() {
     shows(&browser, ".head .lead", "").await;
     assert!(browser.count_of("#crashed .own").await.unwrap() > 0, "frames of the app are marked");
     browser.screenshot(&picture("crash.png")).await.unwrap();
-    browser.goto(&format!("{}/jobs/{}", farm.url, job.id)).await.unwrap();
-    shows(&browser, "#attempts", "crashed").await;
-    browser.screenshot(&picture("job.png")).await.unwrap();
     browser.goto(&format!("{}/notices", farm.url)).await.unwrap();
     shows(&browser, "#to-chat tr[data-state=waiting]", "HOLDFAST_NO_SUCH_ROBOT is not set").await;
     fits_every_window(&browser).await;
@@ -76,6 +76,9 @@ async fn the_page_follows_a_job_to_its_crash_and_says_when_it_is_stale() {
     browser.screenshot(&picture("notices.png")).await.unwrap();
     browser.click("#to-chat tr a").await.unwrap();
     shows(&browser, ".head .links", "who was told").await;
+    browser.goto(&format!("{}/jobs/{}", farm.url, job.id)).await.unwrap();
+    shows(&browser, "#attempts", "crashed").await;
+    browser.screenshot(&picture("job.png")).await.unwrap();
     assert_eq!(browser.console_errors().await.unwrap(), [""; 0], "nothing was forbidden, nothing failed");
 
     farm.daemon.kill().await.unwrap();
