@@ -140,14 +140,18 @@ impl<S: Store> Loop<S> {
 
     /// Tells those who look after racks of a phone that loses crash reports, or soon will.
     pub(super) fn tell_of_limits(&mut self, turn: &mut Turn, udid: &Udid) -> Result<(), FarmError> {
-        let phone = self.picture.phone_at_rest(udid).filter(|phone| !phone.facts.crash_limits.is_empty());
-        let Some(phone) = phone.cloned() else { return Ok(()) };
+        // Phones change with every lease, and next to none of them is in trouble.
         let now = self.clock.now();
         let shown = self.rules.shown();
         let rules = &shown.config.notify;
+        let Some(phone) = self.picture.phone_at_rest(udid) else { return Ok(()) };
+        let troubles = troubles(phone, rules, now);
+        if troubles.is_empty() {
+            return Ok(());
+        }
         let mut news = false;
-        for trouble in troubles(&phone, rules, now) {
-            news |= self.desk.tell_of_phone(rules, &trouble, now);
+        for trouble in &troubles {
+            news |= self.desk.tell_of_phone(rules, trouble, now);
         }
         if news {
             self.wake_post(turn);
