@@ -14,7 +14,7 @@ use crate::compile::symcache;
 use crate::find::{Finds, Place, Trouble, damaged, files, search};
 use crate::objects::About;
 use crate::symbols::Error;
-use crate::tables::{file_name, keep, name_frames, read_kept, uuid_in};
+use crate::tables::{OfName, file_name, keep, name_frames, of_name, read_kept};
 
 /// Tables open at a time: each is a file mapped into memory, and a farm tests a handful of builds a day.
 const OPEN_MAX: usize = 256;
@@ -82,7 +82,7 @@ enum Known {
 }
 
 impl Library {
-    /// The tables of a folder, which is made when it is not there.
+    /// The tables of a folder, which is made when it is not there. Those of other versions are removed.
     ///
     /// # Errors
     /// The disk's.
@@ -90,9 +90,12 @@ impl Library {
         std::fs::create_dir_all(&folder)?;
         let mut known = BTreeMap::new();
         for entry in std::fs::read_dir(&folder)? {
-            let name = entry?.file_name();
-            if let Some(uuid) = name.to_str().and_then(uuid_in) {
-                known.insert(uuid.to_owned(), Known::Kept);
+            let entry = entry?;
+            match entry.file_name().to_str().map(of_name) {
+                Some(OfName::Table(uuid)) => drop(known.insert(uuid.to_owned(), Known::Kept)),
+                // Nobody reads it again, and its dSYM makes a new one.
+                Some(OfName::Outdated) => std::fs::remove_file(entry.path())?,
+                Some(OfName::Other) | None => {}
             }
         }
         let (open, making, seen) = Default::default();

@@ -33,11 +33,30 @@ pub(crate) fn file_name(uuid: &str) -> String {
     format!("{uuid}.v{SYMCACHE_VERSION}.{NAMES_VERSION}.symcache")
 }
 
-/// The UUID that a file of this name is for.
-pub(crate) fn uuid_in(name: &str) -> Option<&str> {
-    let uuid =
-        name.strip_suffix(".symcache")?.strip_suffix(&format!(".v{SYMCACHE_VERSION}.{NAMES_VERSION}"))?;
-    (uuid.len() == UUID_LETTERS).then_some(uuid)
+/// What a file of the folder of tables is, by its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OfName<'a> {
+    /// The table of this UUID.
+    Table(&'a str),
+    /// A table of a version that is not read here.
+    Outdated,
+    /// None of ours.
+    Other,
+}
+
+/// What a file of this name is.
+pub(crate) fn of_name(name: &str) -> OfName<'_> {
+    let Some((uuid, version)) = name.strip_suffix(".symcache").and_then(|name| name.split_once(".v")) else {
+        return OfName::Other;
+    };
+    let is_version = version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if uuid.len() != UUID_LETTERS || !is_version {
+        OfName::Other
+    } else if name == file_name(uuid) {
+        OfName::Table(uuid)
+    } else {
+        OfName::Outdated
+    }
 }
 
 /// A kept table, if it is whole and of this object. It stays on disk and is read in place: files are put there whole under
@@ -93,6 +112,23 @@ fn function(location: &SourceLocation<'_, '_>) -> Function {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tables_of_other_versions_are_told_from_ours_and_from_what_is_none() {
+        let uuid = "4c4c4408-5555-3144-a1ff-140fc6c6ab6f";
+        let ours = file_name(uuid);
+        let table = [
+            (ours.as_str(), OfName::Table(uuid)),
+            ("4c4c4408-5555-3144-a1ff-140fc6c6ab6f.v1.1.symcache", OfName::Outdated),
+            ("4c4c4408-5555-3144-a1ff-140fc6c6ab6f.v99.1.symcache", OfName::Outdated),
+            ("4c4c4408-5555-3144-a1ff-140fc6c6ab6f.vx.symcache", OfName::Other),
+            ("short.v1.1.symcache", OfName::Other),
+            (".tmpA1b2C3", OfName::Other),
+        ];
+        for (name, expected) in table {
+            assert_eq!(of_name(name), expected, "{name}");
+        }
+    }
 
     #[test]
     fn an_architecture_is_compared_when_both_are_known() {
