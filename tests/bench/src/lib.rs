@@ -16,6 +16,7 @@
 //! | [`measure`] | one module per measurement |
 //! | [`trace`] | a day of work, recorded or made from a seed |
 //! | [`bound`] | how early jobs can start at all |
+//! | [`storm`] | a farm with a past, and the crash files that come over it |
 //! | [`report`] | targets, peers, table and JSON |
 
 pub mod agent;
@@ -31,4 +32,5 @@ pub mod phones;
 pub mod random;
 pub mod report;
 pub mod rig;
+pub mod storm;
 pub mod trace;

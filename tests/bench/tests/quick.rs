@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail loudly")]
 
 use holdfast_bench::figures::Figures;
+use holdfast_bench::measure::storm::{Coming, Size};
 use holdfast_bench::measure::{self, Depth, Setup};
 
 const QUICK: Setup = Setup { depth: Depth::Quick, trace: None, events: None };
@@ -71,4 +72,17 @@ async fn a_peer_that_is_not_there_is_told_and_one_that_is_claims() {
         told || figures.get("skip_locked_claims_per_s").is_some_and(|claims| claims > 0.0),
         "{figures:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_storm_is_stored_once_while_pages_are_read() {
+    let size = Size { files: 60, builds: 12, coming: Coming::AtOnce };
+    let figures = measure::storm::measure(size).await.unwrap();
+    check(
+        &figures,
+        &[("storm_files_per_s", 0.0), ("storm_page_groups_p99_ms", 0.0), ("storm_dispatch_p50_ms", 0.0)],
+    );
+    for name in ["storm_lost", "storm_twice", "storm_groups_wrong"] {
+        assert_eq!(figures.get(name), Some(0.0), "{name} of {figures:?}");
+    }
 }

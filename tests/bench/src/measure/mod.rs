@@ -12,6 +12,7 @@ pub mod quality;
 pub mod refill;
 pub mod restart;
 pub mod skip_locked;
+pub mod storm;
 pub mod submit;
 
 /// How much is measured.
