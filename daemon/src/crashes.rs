@@ -82,6 +82,8 @@ pub fn view(
         placed_by_hand: false,
         missing_symbols: Some(missing(report)),
         top_file: top_file(report, roots),
+        incident: report.incident_id.as_deref().map(|incident| short(incident).to_uppercase()),
+        twin_of: None,
     }
 }
 

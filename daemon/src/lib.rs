@@ -15,6 +15,7 @@ pub mod http;
 pub mod meters;
 pub mod metrics;
 pub mod notices;
+pub mod older;
 pub mod orders;
 mod parts;
 pub mod reasons;

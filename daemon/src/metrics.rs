@@ -112,7 +112,7 @@ fn queue(registry: &mut Registry, snapshot: &Snapshot) {
 
 fn crashes(registry: &mut Registry, snapshot: &Snapshot) {
     let counts = Whole::<1>::default();
-    for crash in snapshot.crashes.values() {
+    for crash in snapshot.crashes.values().filter(|crash| crash.twin_of.is_none()) {
         counts.get_or_create(&[("kind", crash.kind.clone())]).inc();
     }
     registry.register("kept_crashes", "Crash files that are kept, by kind", counts);

@@ -31,6 +31,9 @@ pub const ENDED_MAX: usize = 10_000;
 /// Where an ended job stands among the others: newest first.
 pub type EndedKey = (Reverse<Time>, JobId);
 
+/// What happened, as a phone names it: with kind and moment, so that a made-up name is not taken for another's.
+type Incident = (String, String, Option<Time>);
+
 /// Where a phone stands among the others.
 type PhoneKey = (RackId, Slot, Udid);
 
@@ -61,8 +64,10 @@ pub struct Snapshot {
     pub racks: OrdMap<RackId, RackView>,
     /// Every crash, by hash.
     pub crashes: OrdMap<CrashId, Arc<CrashView>>,
-    /// The same, newest first.
+    /// The same without twins, newest first.
     pub crashes_newest: OrdSet<(Reverse<Time>, CrashId)>,
+    /// Crashes by what happened, without twins.
+    of_incident: OrdMap<Incident, CrashId>,
     /// Crashes of an attempt.
     pub crashes_of: OrdMap<AttemptId, Vector<CrashId>>,
     /// Crash groups.
@@ -77,6 +82,8 @@ pub struct Snapshot {
     pub builds_newest: OrdSet<(Reverse<Time>, BuildHash)>,
     /// What the mirrors of apps show of the commits of their builds; apps without a mirror are not here.
     pub histories: OrdMap<BundleId, Arc<History>>,
+    /// Builds by the UUIDs of their programs, lower case; of several the one with the lowest hash.
+    of_uuid: OrdMap<String, BuildHash>,
     /// Program versions of the agents.
     pub agents: OrdMap<RackId, String>,
     /// Where running attempts stand; bypasses the brain.
@@ -283,9 +290,21 @@ impl Snapshot {
         self.jobs.remove(&id);
     }
 
-    /// Takes over a crash.
+    /// The crash of which this one is a twin: another one of the same incident.
+    pub fn first_of_incident(&self, crash: &CrashView) -> Option<CrashId> {
+        self.of_incident.get(&incident(crash)?).copied().filter(|first| *first != crash.origin.id)
+    }
+
+    /// Takes over a crash. A twin is known, and in no list.
     pub fn put_crash(&mut self, crash: Arc<CrashView>) {
         let id = crash.origin.id;
+        if crash.twin_of.is_some() {
+            self.crashes.insert(id, crash);
+            return;
+        }
+        if let Some(incident) = incident(&crash) {
+            self.of_incident.insert(incident, id);
+        }
         if let Some(attempt) = crash.origin.attempt.filter(|_| !self.crashes.contains_key(&id)) {
             let mut known = self.crashes_of.get(&attempt).cloned().unwrap_or_default();
             known.push_back(id);
@@ -295,8 +314,17 @@ impl Snapshot {
         self.crashes.insert(id, crash);
     }
 
+    /// The build of which a program with this UUID is a part.
+    pub fn build_of_uuid(&self, uuid: &str) -> Option<&Arc<Build>> {
+        self.builds.get(self.of_uuid.get(uuid.to_ascii_lowercase().as_str())?)
+    }
+
     /// Takes over a build.
     pub fn put_build(&mut self, build: Arc<Build>) {
+        for uuid in &build.identity.uuids {
+            let first = self.of_uuid.entry(uuid.to_ascii_lowercase()).or_insert(build.identity.hash);
+            *first = build.identity.hash.min(*first);
+        }
         self.builds_newest.insert((Reverse(build.uploaded_at), build.identity.hash));
         self.builds.insert(build.identity.hash, build);
     }
@@ -464,6 +492,10 @@ impl Snapshot {
         let facts = Arc::unwrap_or_clone(facts);
         PhoneView { facts, rack, pool, state, reason, since, progress, failures_in_a_row }
     }
+}
+
+fn incident(crash: &CrashView) -> Option<Incident> {
+    Some((crash.incident.clone()?, crash.kind.clone(), crash.happened_at))
 }
 
 /// Whether a job answers for a later one that asks for the same.

@@ -81,6 +81,8 @@ fn crash(number: u8, of: u8, attempt: Option<AttemptId>) -> CrashView {
         }),
         group: None,
         placed_by_hand: false,
+        incident: None,
+        twin_of: None,
         missing_symbols: None,
         top_file: None,
     }

@@ -278,6 +278,8 @@ fn crash(number: u8, words: &str, build: Option<BuildHash>) -> CrashView {
         signature: Some(signature(words)),
         group: None,
         placed_by_hand: false,
+        incident: None,
+        twin_of: None,
         missing_symbols: None,
         top_file: None,
     }

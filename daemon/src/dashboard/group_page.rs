@@ -8,7 +8,7 @@ use super::axis::shares;
 use super::job_page::table;
 use super::part::all;
 use super::picture::{GroupPage, GroupsPage};
-use super::rows::{by_udid, crash};
+use super::rows::{by_udid, crash, crash_count, ways};
 use super::shapes::CRASH;
 use super::shell::{Frame, still};
 use super::words::{absolute, ago, count, shown};
@@ -37,13 +37,12 @@ pub fn render_all(page: &GroupsPage, now: Time) -> Markup {
                     (count(page.total, "group")) " to look at. "
                     "A group is a defect: crashes with the same signature, whatever phone and build they came from."
                 }
+                p.links { a href="/crashes" { "all crashes" } }
             }
             section.list #groups aria-label="Crash groups" {
                 @if page.groups.is_empty() { p.empty { "No crash group is open." } }
                 ol.rows { @for group in &page.groups { (row(group, now)) } }
-                @if page.total > page.groups.len() {
-                    p.empty { "and " (count(page.total - page.groups.len(), "other")) ": holdfast group list" }
-                }
+                (ways("/groups", page.begins.as_ref(), page.goes_on.as_ref()))
             }
         },
     )
@@ -54,7 +53,7 @@ fn row(group: &GroupView, now: Time) -> Markup {
         li.crash #{ "group-" (group.id) } {
             div.line {
                 span.state.alarm { (CRASH.shape()) }
-                a.id href={ "/groups/" (group.id) } { (count(usize::try_from(group.count).unwrap_or(usize::MAX), "crash")) }
+                a.id href={ "/groups/" (group.id) } { (crash_count(usize::try_from(group.count).unwrap_or(usize::MAX))) }
                 (badge(&group.state))
                 span.what title=(shown(&group.title)) { (shown(&group.title)) }
                 @if let Some(last) = group.last_seen { span.when { (ago(last, now)) } }

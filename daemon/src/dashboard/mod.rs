@@ -7,7 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`picture`] | what pages are made of, and the trait through which they get it |
-//! | [`farm_page`], [`queue_page`], [`job_page`], [`phone_page`], [`crash_page`], [`group_page`], [`notices_page`] | pure: views → HTML |
+//! | [`farm_page`], [`queue_page`], [`job_page`], [`phone_page`], [`crash_page`], [`crash_list_page`], [`group_page`], [`notices_page`] | pure: views → HTML |
 //! | `axis` | bars on an axis of time |
 //! | [`part`] | pieces of a page with stable element ids, and which of them changed |
 //! | `of_farm` | where the daemon's own pages get what they show |
@@ -16,6 +16,7 @@
 
 pub mod assets;
 mod axis;
+pub mod crash_list_page;
 pub mod crash_page;
 pub mod events;
 pub mod farm_page;
@@ -35,7 +36,7 @@ pub mod words;
 
 pub use farm_page::render_page;
 pub use picture::{
-    CrashPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures, QueuePage, Span,
-    Told, Unreadable,
+    CrashPage, CrashesPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures,
+    QueuePage, Span, Told, Unreadable,
 };
 pub use routes::routes;

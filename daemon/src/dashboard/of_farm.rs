@@ -1,5 +1,6 @@
 //! Pages of the farm itself: the same snapshot, blobs and loop that the API reads.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_wire::api::{CrashView, JobView, PhoneView};
@@ -11,15 +12,16 @@ use holdfast_wire::time::Time;
 use tokio::sync::watch;
 
 use super::picture::{
-    CrashPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures, QueuePage, Span,
-    Told, Unreadable,
+    CrashPage, CrashesPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures,
+    QueuePage, Span, Told, Unreadable,
 };
 use super::queue_page::HOURS_BACK;
 use crate::farm::Ask;
-use crate::http::groups::{Which, ids};
+use crate::http::groups::{Which, newest};
 use crate::http::jobs::{Detail, view};
 use crate::http::state::App;
 use crate::notices::NoticeAsk;
+use crate::older::Older;
 use crate::reasons::EXPLAINED_MAX;
 use crate::snapshot::Snapshot;
 
@@ -27,10 +29,10 @@ use crate::snapshot::Snapshot;
 const ENDED_MAX: usize = 20;
 /// Crashes that a page is given.
 const CRASHES_MAX: usize = 20;
-/// Crash groups that their page is given.
-const GROUPS_MAX: usize = 100;
 /// Messages of one receiver that wait, and as many that are done, that their page is given.
 const NOTICES_MAX: usize = 20;
+/// Crashes, and crash groups, of a page of all of them.
+const LISTED_MAX: usize = 50;
 /// Jobs that the page of a phone is given.
 const PHONE_JOBS_MAX: usize = 20;
 /// Ended jobs, and crashes, that are looked through for those of one phone: older ones are found in lists.
@@ -38,6 +40,10 @@ const LOOKED_THROUGH_MAX: usize = 2_000;
 
 impl Pictures for App {
     type Shown = std::sync::Arc<Snapshot>;
+
+    fn now(&self) -> Time {
+        self.clock.now()
+    }
 
     async fn picture(&self) -> Picture {
         let snapshot = self.farm.snapshot();
@@ -139,14 +145,38 @@ impl Pictures for App {
         Ok(Some(CrashPage { view, report: read.report, phone }))
     }
 
-    async fn groups(&self) -> GroupsPage {
+    async fn crashes(&self, from: Option<Older<CrashId>>) -> CrashesPage {
+        let snapshot = self.farm.snapshot();
+        let (listed, goes_on) = Older::page(&snapshot.crashes_newest, from.as_ref(), LISTED_MAX);
+        let crashes = listed.iter().filter_map(|id| snapshot.crashes.get(id));
+        let phones: Vec<PhoneView> = snapshot.phones().collect();
+        CrashesPage {
+            crashes: crashes.map(|crash| (**crash).clone()).collect(),
+            total: snapshot.crashes_newest.len(),
+            begins: from,
+            goes_on,
+            simulated: phones.iter().any(|phone| phone.facts.simulated),
+            phones,
+        }
+    }
+
+    async fn groups(&self, from: Option<Older<GroupId>>) -> GroupsPage {
         let (snapshot, now) = (self.farm.snapshot(), self.clock.now());
-        let ids = ids(&snapshot, Which::Open, now);
-        let groups = ids.iter().take(GROUPS_MAX).filter_map(|id| snapshot.groups.get(id));
+        let all = newest(&snapshot, Which::Open, now);
+        let begin = from
+            .as_ref()
+            .map_or(0, |from| all.partition_point(|(at, id)| (*at, id) <= (Reverse(from.at), &from.id)));
+        let rest = all.get(begin..).unwrap_or_default();
+        let (listed, rest) = rest.split_at(rest.len().min(LISTED_MAX));
+        let last = listed.last().filter(|_| !rest.is_empty());
+        let goes_on = last.map(|(at, id)| Older { at: at.0, id: id.clone() });
+        let groups = listed.iter().filter_map(|(_, id)| snapshot.groups.get(id));
         GroupsPage {
             groups: groups.map(|group| crate::groups::view(&snapshot, group, &self.hunt, now)).collect(),
-            total: ids.len(),
-            simulated: snapshot.phones().any(|phone| phone.facts.simulated),
+            total: all.len(),
+            begins: from,
+            goes_on,
+            simulated: snapshot.phones_at_rest().any(|phone| phone.facts.simulated),
         }
     }
 

@@ -12,6 +12,8 @@ use holdfast_wire::time::Time;
 use holdfast_wire::views::{CaseStats, OwnerView};
 use tokio::sync::watch;
 
+use crate::older::Older;
+
 /// Everything the first page shows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Picture {
@@ -68,13 +70,34 @@ pub struct CrashPage {
     pub phone: Option<PhoneView>,
 }
 
-/// Everything the page of all crash groups shows.
+/// Everything a page of all crashes shows.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct CrashesPage {
+    /// Crashes, the one that was collected last first.
+    pub crashes: Vec<CrashView>,
+    /// How many there are, those of other pages included.
+    pub total: usize,
+    /// Behind which one this page begins; none for the first page.
+    pub begins: Option<Older<CrashId>>,
+    /// Where the next page begins; none when there is none.
+    pub goes_on: Option<Older<CrashId>>,
+    /// Phones of the farm.
+    pub phones: Vec<PhoneView>,
+    /// Whether any of them is simulated.
+    pub simulated: bool,
+}
+
+/// Everything a page of all crash groups shows.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct GroupsPage {
-    /// Groups that somebody should look at, the one that happened last first; not all of them when there are many.
+    /// Groups that somebody should look at, the one that happened last first.
     pub groups: Vec<GroupView>,
-    /// How many there are.
+    /// How many there are, those of other pages included.
     pub total: usize,
+    /// Behind which one this page begins; none for the first page.
+    pub begins: Option<Older<GroupId>>,
+    /// Where the next page begins; none when there is none.
+    pub goes_on: Option<Older<GroupId>>,
     /// Whether any phone of the farm is simulated.
     pub simulated: bool,
 }
@@ -156,6 +179,9 @@ pub trait Pictures: Send + Sync + 'static {
     /// What the watch channel of the farm carries; pages only look at whether it changed.
     type Shown: Send + Sync + 'static;
 
+    /// The time now, by the farm's clock: ages on pages are counted from here.
+    fn now(&self) -> Time;
+
     /// The farm as it is now. Cheap: it is asked for several times a second by every open page.
     fn picture(&self) -> impl Future<Output = Picture> + Send;
 
@@ -186,8 +212,11 @@ pub trait Pictures: Send + Sync + 'static {
     /// The report's bytes cannot be read.
     fn crash(&self, id: CrashId) -> impl Future<Output = Result<Option<CrashPage>, Unreadable>> + Send;
 
-    /// Crash groups that somebody should look at.
-    fn groups(&self) -> impl Future<Output = GroupsPage> + Send;
+    /// All crashes, from the newest on or from behind one.
+    fn crashes(&self, from: Option<Older<CrashId>>) -> impl Future<Output = CrashesPage> + Send;
+
+    /// Crash groups that somebody should look at, from the one that happened last on or from behind one.
+    fn groups(&self, from: Option<Older<GroupId>>) -> impl Future<Output = GroupsPage> + Send;
 
     /// What people are told; about one crash group alone when one is named.
     ///

@@ -1,5 +1,6 @@
 //! Addresses of the pages, their headers, and what a page says when there is nothing to show.
 
+use std::str::FromStr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,7 +21,10 @@ use super::events::{View, stream};
 use super::picture::{Pictures, Unreadable};
 use super::shell::{Frame, still};
 use super::words::shown;
-use super::{crash_page, farm_page, group_page, job_page, notices_page, phone_page, queue_page};
+use super::{
+    crash_list_page, crash_page, farm_page, group_page, job_page, notices_page, phone_page, queue_page,
+};
+use crate::older::Older;
 
 /// Pages that may be open at once: every wall and every desk of a large team.
 const READERS_MAX: usize = 256;
@@ -58,6 +62,7 @@ where
         .route("/queue", get(queue::<P>))
         .route("/jobs/{id}", get(job::<P>))
         .route("/phones/{udid}", get(phone::<P>))
+        .route("/crashes", get(crashes::<P>))
         .route("/crashes/{id}", get(crash::<P>))
         .route("/groups", get(groups::<P>))
         .route("/groups/{id}", get(group::<P>))
@@ -117,7 +122,7 @@ async fn job<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<String
     let pictures = &*shared.pictures;
     let Ok(parsed) = id.parse::<JobId>() else { return nothing(pictures, "job", &id).await };
     match pictures.job(parsed).await {
-        Ok(Some(page)) => job_page::render(&page, pictures.picture().await.now).into_response(),
+        Ok(Some(page)) => job_page::render(&page, pictures.now()).into_response(),
         Ok(None) => nothing(pictures, "job", &id).await,
         Err(error) => unreadable(pictures, &error).await,
     }
@@ -127,7 +132,7 @@ async fn phone<P: Pictures>(State(shared): State<Shared<P>>, Path(udid): Path<St
     let pictures = &*shared.pictures;
     let Ok(parsed) = udid.parse::<Udid>() else { return nothing(pictures, "phone", &udid).await };
     match pictures.phone(&parsed).await {
-        Ok(Some(page)) => phone_page::render(&page, pictures.picture().await.now).into_response(),
+        Ok(Some(page)) => phone_page::render(&page, pictures.now()).into_response(),
         Ok(None) => nothing(pictures, "phone", &udid).await,
         Err(error) => unreadable(pictures, &error).await,
     }
@@ -137,22 +142,50 @@ async fn crash<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<Stri
     let pictures = &*shared.pictures;
     let Ok(parsed) = id.parse::<CrashId>() else { return nothing(pictures, "crash", &id).await };
     match pictures.crash(parsed).await {
-        Ok(Some(page)) => crash_page::render(&page, pictures.picture().await.now).into_response(),
+        Ok(Some(page)) => crash_page::render(&page, pictures.now()).into_response(),
         Ok(None) => nothing(pictures, "crash", &id).await,
         Err(error) => unreadable(pictures, &error).await,
     }
 }
 
-async fn groups<P: Pictures>(State(shared): State<Shared<P>>) -> Markup {
-    let page = shared.pictures.groups().await;
-    group_page::render_all(&page, shared.pictures.picture().await.now)
+/// Where a page of a list begins.
+#[derive(Debug, Deserialize)]
+struct From {
+    older: Option<String>,
+}
+
+impl From {
+    /// The place; none at the beginning.
+    ///
+    /// # Errors
+    /// The text that is none.
+    fn place<K: FromStr>(&self) -> Result<Option<Older<K>>, &str> {
+        let Some(text) = self.older.as_deref() else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| text)
+    }
+}
+
+async fn crashes<P: Pictures>(State(shared): State<Shared<P>>, Query(from): Query<From>) -> Response {
+    let pictures = &*shared.pictures;
+    match from.place() {
+        Ok(place) => crash_list_page::render(&pictures.crashes(place).await, pictures.now()).into_response(),
+        Err(text) => nothing(pictures, "page of crashes", text).await,
+    }
+}
+
+async fn groups<P: Pictures>(State(shared): State<Shared<P>>, Query(from): Query<From>) -> Response {
+    let pictures = &*shared.pictures;
+    match from.place() {
+        Ok(place) => group_page::render_all(&pictures.groups(place).await, pictures.now()).into_response(),
+        Err(text) => nothing(pictures, "page of crash groups", text).await,
+    }
 }
 
 async fn group<P: Pictures>(State(shared): State<Shared<P>>, Path(id): Path<String>) -> Response {
     let pictures = &*shared.pictures;
     let Ok(parsed) = id.parse::<GroupId>() else { return nothing(pictures, "crash group", &id).await };
     match pictures.group(&parsed).await {
-        Some(page) => group_page::render(&page, pictures.picture().await.now).into_response(),
+        Some(page) => group_page::render(&page, pictures.now()).into_response(),
         None => nothing(pictures, "crash group", &id).await,
     }
 }

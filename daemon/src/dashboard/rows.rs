@@ -11,6 +11,7 @@ use maud::{Markup, html};
 use super::part::Part;
 use super::shapes::{self, CRASH};
 use super::words::{ago, count, lasting, shown, span};
+use crate::older::Older;
 
 /// Phones by name, so that a row can say where a job runs.
 pub(crate) type PhoneNames<'a> = BTreeMap<&'a Udid, &'a PhoneView>;
@@ -137,6 +138,22 @@ fn ended_words(outcome: &JobOutcome) -> Markup {
                 span.blame { (blame) } " " span.reason title=(shown(reason)) { (shown(reason)) }
             },
             JobOutcome::Passed | JobOutcome::Cancelled | JobOutcome::Expired => {},
+        }
+    }
+}
+
+/// What stands below a page of a long list: ways to the newest and to the next one.
+pub(crate) fn ways<K: std::fmt::Display>(
+    address: &str,
+    begins: Option<&Older<K>>,
+    goes_on: Option<&Older<K>>,
+) -> Markup {
+    html! {
+        @if begins.is_some() || goes_on.is_some() {
+            p.links {
+                @if begins.is_some() { a href=(address) { "newest" } " " }
+                @if let Some(older) = goes_on { a href={ (address) "?older=" (older) } rel="next" { "older" } }
+            }
         }
     }
 }

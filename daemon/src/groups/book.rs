@@ -308,7 +308,8 @@ impl Groups {
         for (id, signature) in signed {
             let Some(before) = known.crashes.get(&id) else { continue };
             let mut crash = CrashView { signature, ..(**before).clone() };
-            if crash.placed_by_hand {
+            // Neither a hand's choice moves with a signature, nor what counts nowhere.
+            if crash.placed_by_hand || crash.twin_of.is_some() {
                 done.crashes.push(crash);
                 continue;
             }

@@ -14,7 +14,7 @@ use holdfast_wire::id::{BlobHash, BuildHash};
 use serde::Deserialize;
 
 use super::agents::off_the_runtime;
-use super::lists::Paging;
+use super::lists::{Paging, newest_first};
 use super::problem::{Path, Query, Refusal};
 use super::state::App;
 use crate::blobs::Presence;
@@ -149,18 +149,14 @@ pub async fn symbols(
 
 /// Lists builds, newest first.
 #[utoipa::path(get, path = "/api/v1/builds", tag = "builds", params(Paging),
-    responses((status = 200, body = Page<Build>), (status = 410, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = Page<Build>), (status = 422, body = Problem)))]
 pub async fn list(
     State(app): State<App>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<Build>>, Refusal> {
     let snapshot = app.farm.snapshot();
-    let page = app.listings.builds.page(
-        &paging,
-        || snapshot.builds_newest.iter().map(|(_, hash)| *hash).collect(),
-        |hash| snapshot.builds.get(hash).map(|build| (**build).clone()),
-    )?;
-    Ok(Json(page))
+    let show = |hash: &BuildHash| snapshot.builds.get(hash).map(|build| (**build).clone());
+    Ok(Json(newest_first(&paging, &snapshot.builds_newest, show)?))
 }
 
 /// Describes a build, by its hash or enough of its beginning.

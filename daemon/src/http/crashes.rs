@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::agents::stream_blob;
 use super::builds::by_prefix;
-use super::lists::Paging;
+use super::lists::{Paging, newest_first};
 use super::problem::{Path, Query, Refusal};
 use super::state::App;
 use crate::symbols::{self, Named};
@@ -26,18 +26,14 @@ pub struct WholeCrash {
 
 /// Lists crashes, newest first.
 #[utoipa::path(get, path = "/api/v1/crashes", tag = "crashes", params(Paging),
-    responses((status = 200, body = Page<CrashView>), (status = 410, body = Problem), (status = 422, body = Problem)))]
+    responses((status = 200, body = Page<CrashView>), (status = 422, body = Problem)))]
 pub async fn list(
     State(app): State<App>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<CrashView>>, Refusal> {
     let snapshot = app.farm.snapshot();
-    let page = app.listings.crashes.page(
-        &paging,
-        || snapshot.crashes_newest.iter().map(|(_, id)| *id).collect(),
-        |id| snapshot.crashes.get(id).map(|crash| (**crash).clone()),
-    )?;
-    Ok(Json(page))
+    let show = |id: &CrashId| snapshot.crashes.get(id).map(|crash| (**crash).clone());
+    Ok(Json(newest_first(&paging, &snapshot.crashes_newest, show)?))
 }
 
 /// Describes a crash, by its id or enough of its beginning: `crash` as in lists, `report` as read from the file.
@@ -146,7 +142,11 @@ async fn bytes_and_whole(app: &App, id: &str) -> Result<(Vec<u8>, WholeCrash), R
 
 fn find(app: &App, text: &str) -> Result<CrashView, Refusal> {
     let snapshot = app.farm.snapshot();
-    let id: CrashId = by_prefix(snapshot.crashes.keys().map(|id| (id.to_string(), *id)), text, "crash")?;
+    let whole = text.parse().ok().filter(|id| snapshot.crashes.contains_key(id));
+    let id: CrashId = match whole {
+        Some(id) => id,
+        None => by_prefix(snapshot.crashes.keys().map(|id| (id.to_string(), *id)), text, "crash")?,
+    };
     let found = snapshot.crashes.get(&id).map(|crash| (**crash).clone());
     found.ok_or_else(|| {
         Refusal::not_found(format!("crash {text:?}"), "`holdfast crash list` shows what there is")

@@ -1,5 +1,7 @@
 //! Crash groups: list, describe, what is suggested, what operators decide; and crash files that somebody brings.
 
+use std::cmp::Reverse;
+
 use axum::Json;
 use axum::body::Body as RawBody;
 use axum::extract::State;
@@ -8,10 +10,11 @@ use holdfast_wire::api::{CrashView, Page, Problem};
 use holdfast_wire::crash::CrashSource;
 use holdfast_wire::group::{GroupDeed, GroupState, GroupView, Suggestions};
 use holdfast_wire::id::{CrashId, GroupId};
+use holdfast_wire::time::Time;
 use serde::Deserialize;
 
 use super::builds::{by_prefix, patient};
-use super::lists::Paging;
+use super::lists::{Paging, newest_first};
 use super::problem::{Body, Path, Query, Refusal};
 use super::state::App;
 use super::who::Asking;
@@ -58,28 +61,25 @@ pub async fn list(
     let Wanted { state, limit, cursor } = wanted;
     let page = app.listings.groups.page(
         &Paging { limit, cursor },
-        || ids(&snapshot, state.unwrap_or_default(), now),
+        || newest(&snapshot, state.unwrap_or_default(), now).into_iter().map(|(_, id)| id).collect(),
         |id| snapshot.groups.get(id).map(|group| view(&snapshot, group, &app.hunt, now)),
     )?;
     Ok(Json(page))
 }
 
-/// Groups, the one that happened last first.
-pub(crate) fn ids(snapshot: &Snapshot, which: Which, now: holdfast_wire::time::Time) -> Vec<GroupId> {
+/// Groups, the one that happened last first; those of no crash come last.
+pub(crate) fn newest(snapshot: &Snapshot, which: Which, now: Time) -> Vec<(Reverse<Time>, GroupId)> {
     let is_wanted = |state: &GroupState| match which {
         Which::Open => state.is_open(now),
         Which::Ignored => matches!(state, GroupState::Ignored { .. }) && !state.is_open(now),
         Which::Fixed => matches!(state, GroupState::Fixed { .. }),
         Which::All => !matches!(state, GroupState::Merged { .. }),
     };
-    let mut ids: Vec<_> = snapshot
-        .groups
-        .iter()
-        .filter(|group| is_wanted(&group.record.state))
-        .map(|group| (std::cmp::Reverse(snapshot.groups.last(group)), group.record.id.clone()))
-        .collect();
-    ids.sort();
-    ids.into_iter().map(|(_, id)| id).collect()
+    let wanted = snapshot.groups.iter().filter(|group| is_wanted(&group.record.state));
+    let last = |group| Reverse(snapshot.groups.last(group).unwrap_or_default());
+    let mut newest: Vec<_> = wanted.map(|group| (last(group), group.record.id.clone())).collect();
+    newest.sort();
+    newest
 }
 
 /// Describes a crash group, by its id or enough of its beginning. One that was merged says into which.
@@ -102,7 +102,7 @@ pub async fn suggest(State(app): State<App>, Path(id): Path<String>) -> Result<J
 
 /// Crashes of a group, newest first, those of groups that were merged into it included.
 #[utoipa::path(get, path = "/api/v1/groups/{id}/crashes", tag = "crashes", params(("id" = String, Path), Paging),
-    responses((status = 200, body = Page<CrashView>), (status = 404, body = Problem), (status = 410, body = Problem)))]
+    responses((status = 200, body = Page<CrashView>), (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub async fn crashes(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -111,12 +111,8 @@ pub async fn crashes(
     let snapshot = app.farm.snapshot();
     let id = find(&snapshot, &id)?;
     let group = snapshot.groups.get(&id).cloned().ok_or(GroupRefused::Unknown(id))?;
-    let page = app.listings.crashes.page(
-        &paging,
-        || snapshot.groups.stats(&group).crashes.iter().map(|(_, id)| *id).collect(),
-        |id: &CrashId| snapshot.crashes.get(id).map(|crash| (**crash).clone()),
-    )?;
-    Ok(Json(page))
+    let show = |id: &CrashId| snapshot.crashes.get(id).map(|crash| (**crash).clone());
+    Ok(Json(newest_first(&paging, &snapshot.groups.stats(&group).crashes, show)?))
 }
 
 /// Does something with a group: rename, ignore, fix, reopen, merge, split. Answers with the group as it is then.

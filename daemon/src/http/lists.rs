@@ -1,14 +1,21 @@
-//! Lists that do not shift: the first page fixes a picture, and its cursor goes on in that very picture, whatever
-//! comes, goes or changes state in the meantime.
+//! Lists that do not shift. Where entries change their places, the first page fixes a picture, and its cursor goes on in
+//! that very picture, whatever comes, goes or changes state in the meantime. Where they stay, newest first, a cursor names
+//! the entry behind which it goes on, and nothing is remembered.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
+use std::fmt;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::StatusCode;
 use holdfast_wire::api::Page;
+use holdfast_wire::time::Time;
+use imbl::OrdSet;
 use serde::Deserialize;
 
 use super::problem::Refusal;
+use crate::older::Older;
 
 /// Entries of a page unless asked otherwise.
 const LIMIT: usize = 50;
@@ -101,6 +108,25 @@ impl<K: Clone> Listings<K> {
     }
 }
 
+/// One page of a list that stands newest first, from its beginning or behind the entry that the cursor names. `show` gives
+/// none for what is gone.
+///
+/// # Errors
+/// The cursor is none of such a list.
+pub fn newest_first<K, T>(
+    paging: &Paging,
+    list: &OrdSet<(Reverse<Time>, K)>,
+    show: impl FnMut(&K) -> Option<T>,
+) -> Result<Page<T>, Refusal>
+where
+    K: Ord + Clone + fmt::Display + FromStr,
+{
+    let from = paging.cursor.as_deref().map(str::parse::<Older<K>>).transpose().map_err(|_| no_cursor())?;
+    let (listed, goes_on) = Older::page(list, from.as_ref(), limit(paging.limit)?);
+    let items = listed.iter().filter_map(show).collect();
+    Ok(Page { items, next_cursor: goes_on.map(|older| older.to_string()) })
+}
+
 /// Entries of a page.
 ///
 /// # Errors
@@ -117,9 +143,11 @@ fn parse(cursor: &str) -> Result<(u64, usize), Refusal> {
     cursor
         .split_once('-')
         .and_then(|(number, position)| Some((number.parse().ok()?, position.parse().ok()?)))
-        .ok_or_else(|| {
-            Refusal::mistake("cursor", "is none of this list; pass the `next_cursor` of a page as it is")
-        })
+        .ok_or_else(no_cursor)
+}
+
+fn no_cursor() -> Refusal {
+    Refusal::mistake("cursor", "is none of this list; pass the `next_cursor` of a page as it is")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use holdfast_wire::id::{BuildHash, CrashId, GroupId, StartId};
+use holdfast_wire::id::{GroupId, StartId};
 use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
@@ -77,17 +77,13 @@ impl App {
     }
 }
 
-/// Listings under way, by what they list.
+/// Listings under way of what changes its place, by what they list.
 #[derive(Debug, Default)]
 pub struct AllListings {
     /// Of jobs.
     pub jobs: JobListings<JobFilter>,
-    /// Of crashes.
-    pub crashes: Listings<CrashId>,
     /// Of what people are told.
     pub notices: Listings<u64>,
     /// Of crash groups.
     pub groups: Listings<GroupId>,
-    /// Of builds.
-    pub builds: Listings<BuildHash>,
 }

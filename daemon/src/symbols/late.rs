@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use holdfast_crash::{Report, Rules};
@@ -69,7 +70,7 @@ pub async fn name_waiting(
     symbols: &Symbols,
     rules: &Rules,
 ) -> Result<usize, Stopping> {
-    let _one = symbols.naming.lock().await;
+    let mut vain = symbols.naming.lock().await;
     let snapshot = farm.snapshot();
     let wanted: BTreeSet<&str> = snapshot
         .crashes
@@ -79,19 +80,34 @@ pub async fn name_waiting(
         .map(|it| &*it.uuid)
         .collect();
     let here: BTreeSet<&str> = wanted.into_iter().filter(|uuid| symbols.library.knows(uuid)).collect();
-    let waits = |crash: &CrashView| match &crash.missing_symbols {
-        // Taken in before symbols were looked for.
-        None => true,
-        Some(missing) => missing.iter().any(|it| here.contains(&*it.uuid)),
-    };
+    let waiting: Vec<&Arc<CrashView>> = snapshot
+        .crashes
+        .values()
+        .filter(|crash| match &crash.missing_symbols {
+            // Taken in before symbols were looked for.
+            None => true,
+            Some(missing) => missing
+                .iter()
+                .any(|it| here.contains(&*it.uuid) && !vain.contains(&(crash.origin.id, it.uuid.clone()))),
+        })
+        .collect();
     let (mut changed, mut named) = (0, Vec::new());
-    for (id, crash) in snapshot.crashes.iter().filter(|(_, crash)| waits(crash)) {
-        match crashes::read(blobs, symbols, *id).await {
-            Ok(Some(read)) => named.extend(
-                Some(Named::of(*id, &read.report, rules, &symbols.roots))
-                    .filter(|named| named.changes(crash)),
-            ),
-            Ok(None) => tracing::debug!(crash = %id, "the bytes of a crash are gone; it keeps its frames"),
+    for crash in waiting {
+        let id = crash.origin.id;
+        match crashes::read(blobs, symbols, id).await {
+            Ok(Some(read)) => {
+                named.extend(
+                    Some(Named::of(id, &read.report, rules, &symbols.roots))
+                        .filter(|named| named.changes(crash)),
+                );
+                let missing = missing(&read.report).into_iter().map(|it| it.uuid);
+                vain.extend(missing.filter(|uuid| here.contains(&**uuid)).map(|uuid| (id, uuid)));
+            }
+            Ok(None) => {
+                tracing::debug!(crash = %id, "the bytes of a crash are gone; it keeps its frames");
+                let missing = crash.missing_symbols.iter().flatten();
+                vain.extend(missing.map(|it| (id, it.uuid.clone())));
+            }
             Err(error) => {
                 let cause: &dyn std::error::Error = &error;
                 tracing::warn!(crash = %id, cause, "a crash cannot be read to name its frames");

@@ -1,11 +1,13 @@
 //! The daemon's symbols: one folder of tables beside the store, a folder of others that is searched, links to sources.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use holdfast_crash::Report;
 use holdfast_symbols::Library;
 use holdfast_wire::crash::MissingDsym;
+use holdfast_wire::id::CrashId;
 use tokio::sync::Mutex;
 
 use super::links::{SourceLinks, SourceRoots};
@@ -25,8 +27,9 @@ pub struct Symbols {
     links: Option<Arc<SourceLinks>>,
     /// Where sources lie on the build machines.
     pub roots: Arc<SourceRoots>,
-    /// Crashes that wait are named by one at a time.
-    pub(super) naming: Arc<Mutex<()>>,
+    /// Crashes that wait are named by one at a time, who knows which were read in vain: symbols of the right UUID may be of
+    /// another architecture, and the bytes of a crash may be gone.
+    pub(super) naming: Arc<Mutex<BTreeSet<(CrashId, String)>>>,
     /// Uploads are looked into one at a time: the dSYM of a large app takes a gigabyte of memory.
     pub checking: Arc<Mutex<()>>,
 }
@@ -66,12 +69,13 @@ impl Symbols {
     /// Puts links to the repository into the frames of a report, when it is of a build whose commit is known.
     pub fn link(&self, report: &mut Report, snapshot: &Snapshot) {
         let Some(links) = &self.links else { return };
-        let mut builds = snapshot.builds.values();
-        let of_report = |uuid: &str| {
-            report.slice_uuid.as_deref().is_some_and(|slice| slice.eq_ignore_ascii_case(uuid))
-                || report.images.iter().any(|image| image.uuid.as_deref() == Some(uuid))
-        };
-        let build = builds.find(|build| build.identity.uuids.iter().any(|uuid| of_report(uuid)));
+        let images = report.images.iter().filter_map(|image| image.uuid.as_deref());
+        let build = report
+            .slice_uuid
+            .as_deref()
+            .into_iter()
+            .chain(images)
+            .find_map(|uuid| snapshot.build_of_uuid(uuid));
         let Some(commit) = build.and_then(|build| build.origin.commit.clone()) else { return };
         let threads = report.threads.iter_mut().flat_map(|thread| &mut thread.frames);
         for frame in threads.chain(&mut report.last_exception_backtrace).filter(|frame| frame.in_app) {

@@ -16,7 +16,8 @@ use crate::groups::{BuildRuns, GroupRefused, Groups, Known, Moves, News, Regroup
 use crate::records;
 
 impl<S: Store> Loop<S> {
-    /// A crash that is known already keeps what is known of it.
+    /// A crash that is known already keeps what is known of it. Of the files of one incident the first is the crash; the
+    /// others are kept and count nowhere.
     pub(super) fn keep_crash(
         &mut self,
         turn: &mut Turn,
@@ -26,6 +27,13 @@ impl<S: Store> Loop<S> {
             return Ok(known.clone());
         }
         self.find_build(&mut crash);
+        crash.twin_of = self.picture.first_of_incident(&crash);
+        if let Some(first) = crash.twin_of {
+            tracing::info!(crash = %crash.origin.id.short(), first = %first.short(), "a twin of a crash");
+            let twin = Arc::new(crash);
+            self.show_crash(turn, &twin)?;
+            return Ok(twin);
+        }
         let mut groups = self.picture.groups.clone();
         let mut told = None;
         if let Some(filed) = groups.file(&mut crash, self.known()) {
@@ -149,9 +157,7 @@ impl<S: Store> Loop<S> {
         if crash.build.is_none()
             && let Some(uuid) = &crash.slice_uuid
         {
-            let mut of_uuid =
-                self.picture.builds.values().filter(|build| build.identity.uuids.contains(uuid));
-            crash.build = of_uuid.next().map(|build| build.identity.hash);
+            crash.build = self.picture.build_of_uuid(uuid).map(|build| build.identity.hash);
         }
     }
 }

@@ -4,9 +4,10 @@ use holdfast_wire::id::JobId;
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
 use holdfastd::dashboard::{
-    CrashPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, assets, crash_page, farm_page,
-    group_page, job_page, notices_page, phone_page, queue_page,
+    CrashPage, CrashesPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, assets, crash_list_page,
+    crash_page, farm_page, group_page, job_page, notices_page, phone_page, queue_page,
 };
+use holdfastd::older::Older;
 
 use crate::samples;
 
@@ -44,11 +45,29 @@ fn a_crash_group_shows_its_trend_its_builds_and_what_became_of_it() {
     let html = group_page::render(&page, samples::now()).into_string();
     let main = html.split_once("<main").unwrap().1;
     insta::assert_snapshot!("group", lines(main));
-    let all = GroupsPage { groups: vec![samples::group()], total: 3, simulated: true };
-    let html = group_page::render_all(&all, samples::now()).into_string();
+    let html = group_page::render_all(&samples::groups_page(None), samples::now()).into_string();
     insta::assert_snapshot!("groups", lines(html.split_once("<main").unwrap().1));
     let none = group_page::render_all(&GroupsPage::default(), samples::now()).into_string();
     assert!(none.contains("No crash group is open."), "{none}");
+    assert!(!none.contains("?older="), "there is nothing behind nothing: {none}");
+}
+
+#[test]
+fn a_page_of_crashes_leads_to_the_one_behind_it_and_back_to_the_newest() {
+    let (crashes, phones) = (vec![samples::crash(1)], samples::picture().phones);
+    let html = |begins| {
+        let page = samples::crashes_page(crashes.clone(), phones.clone(), begins);
+        crash_list_page::render(&page, samples::now()).into_string()
+    };
+    let first = html(None);
+    insta::assert_snapshot!("crashes", lines(first.split_once("<main").unwrap().1));
+    let place = Older { at: crashes[0].origin.collected_at, id: crashes[0].origin.id };
+    let next = format!("<a href=\"/crashes?older={place}\" rel=\"next\">");
+    assert!(first.contains(&next) && !first.contains(">newest<"), "{first}");
+    let second = html(Some(place));
+    assert!(second.contains("<a href=\"/crashes\">newest</a>"), "{second}");
+    let none = crash_list_page::render(&CrashesPage::default(), samples::now()).into_string();
+    assert!(none.contains("No crash has been collected.") && !none.contains("?older="), "{none}");
 }
 
 #[test]

@@ -30,7 +30,7 @@ async fn text(response: Response) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
 }
 
-fn addresses() -> [String; 9] {
+fn addresses() -> [String; 12] {
     [
         "/".to_owned(),
         "/queue".to_owned(),
@@ -41,6 +41,9 @@ fn addresses() -> [String; 9] {
         format!("/phones/{}", samples::udid(1)),
         format!("/crashes/{}", samples::crash_id(1)),
         "/jobs/J999".to_owned(),
+        "/crashes".to_owned(),
+        "/groups".to_owned(),
+        "/crashes?older=%3Cscript%3E".to_owned(),
     ]
 }
 

@@ -24,9 +24,10 @@ use holdfast_wire::phone::{Battery, InstalledApp, Pairing, PhoneFacts, PhoneStat
 use holdfast_wire::time::Time;
 use holdfast_wire::views::{CaseFailure, CaseStats, LimitsFrom, OwnerView};
 use holdfastd::dashboard::{
-    CrashPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures, QueuePage, Span,
-    Told, Unreadable,
+    CrashPage, CrashesPage, GroupPage, GroupsPage, JobPage, NoticesPage, PhonePage, Picture, Pictures,
+    QueuePage, Span, Told, Unreadable,
 };
+use holdfastd::older::Older;
 use tokio::sync::watch;
 
 /// A report that the page of a crash shows.
@@ -315,6 +316,8 @@ pub(crate) fn crash(number: u8) -> CrashView {
         signature: None,
         group: None,
         placed_by_hand: false,
+        incident: None,
+        twin_of: None,
         missing_symbols: Some(vec![]),
         top_file: None,
     }
@@ -660,8 +663,28 @@ impl Sample {
     }
 }
 
+/// A page of crashes with another one behind it.
+pub(crate) fn crashes_page(
+    crashes: Vec<CrashView>,
+    phones: Vec<PhoneView>,
+    begins: Option<Older<CrashId>>,
+) -> CrashesPage {
+    let goes_on = crashes.last().map(|last| Older { at: last.origin.collected_at, id: last.origin.id });
+    CrashesPage { crashes, total: 70, begins, goes_on, phones, simulated: true }
+}
+
+/// A page of crash groups with another one behind it.
+pub(crate) fn groups_page(begins: Option<Older<GroupId>>) -> GroupsPage {
+    let goes_on = Some(Older { at: now(), id: group().id });
+    GroupsPage { groups: vec![group()], total: 3, begins, goes_on, simulated: true }
+}
+
 impl Pictures for Sample {
     type Shown = u64;
+
+    fn now(&self) -> Time {
+        self.picture.lock().unwrap().now
+    }
 
     async fn picture(&self) -> Picture {
         self.picture.lock().unwrap().clone()
@@ -699,8 +722,13 @@ impl Pictures for Sample {
         Ok(Some(CrashPage { view, report: holdfast_crash::read(REPORT), phone }))
     }
 
-    async fn groups(&self) -> GroupsPage {
-        GroupsPage { groups: vec![group()], total: 3, simulated: true }
+    async fn crashes(&self, from: Option<Older<CrashId>>) -> CrashesPage {
+        let Picture { crashes, phones, .. } = self.picture().await;
+        crashes_page(crashes, phones, from)
+    }
+
+    async fn groups(&self, from: Option<Older<GroupId>>) -> GroupsPage {
+        groups_page(from)
     }
 
     async fn notices(&self, group: Option<GroupId>) -> Result<NoticesPage, Unreadable> {

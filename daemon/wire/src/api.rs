@@ -268,6 +268,13 @@ pub struct CrashView {
     /// machines are known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub top_file: Option<String>,
+    /// The phone's name for what happened, upper case: all files of one incident are one crash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident: Option<String>,
+    /// The crash of which this file is a twin: one of the same incident that came before it. A twin is kept, and neither
+    /// listed nor counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub twin_of: Option<CrashId>,
 }
 
 /// What changed, for readers of `/api/v1/changes` (server-sent events).

@@ -332,6 +332,8 @@ impl Farm {
             signature: None,
             group: None,
             placed_by_hand: false,
+            incident: None,
+            twin_of: None,
             missing_symbols: None,
             top_file: None,
         }
