@@ -23,7 +23,7 @@ use holdfast_wire::time::Time;
 use imbl::{OrdMap, OrdSet, Vector};
 
 use crate::commits::History;
-use crate::groups::{BuildRuns, Groups};
+use crate::groups::{BuildRuns, Groups, Lines};
 
 /// Jobs that are over and in the picture: the newest. Older ones are read from the store.
 pub const ENDED_MAX: usize = 10_000;
@@ -82,6 +82,8 @@ pub struct Snapshot {
     pub builds_newest: OrdSet<(Reverse<Time>, BuildHash)>,
     /// What the mirrors of apps show of the commits of their builds; apps without a mirror are not here.
     pub histories: OrdMap<BundleId, Arc<History>>,
+    /// The same builds in the order of their commits.
+    lines: Arc<Lines>,
     /// Builds by the UUIDs of their programs, lower case; of several the one with the lowest hash.
     of_uuid: OrdMap<String, BuildHash>,
     /// Program versions of the agents.
@@ -319,8 +321,20 @@ impl Snapshot {
         self.builds.get(self.of_uuid.get(uuid.to_ascii_lowercase().as_str())?)
     }
 
+    /// Builds in the order of their commits.
+    pub(crate) fn lines(&self) -> &Lines {
+        &self.lines
+    }
+
+    /// Takes over what the mirror of an app shows.
+    pub fn put_history(&mut self, app: BundleId, history: Arc<History>) {
+        self.lines = Arc::default();
+        self.histories.insert(app, history);
+    }
+
     /// Takes over a build.
     pub fn put_build(&mut self, build: Arc<Build>) {
+        self.lines = Arc::default();
         for uuid in &build.identity.uuids {
             let first = self.of_uuid.entry(uuid.to_ascii_lowercase()).or_insert(build.identity.hash);
             *first = build.identity.hash.min(*first);

@@ -493,7 +493,7 @@ impl<S: Store> Loop<S> {
                 turn.answer(answer, changed);
             }
             Ask::History { app, history, answer } => {
-                self.picture.histories.insert(app, history);
+                self.picture.put_history(app, history);
                 turn.news = true;
                 turn.answer(answer, ());
             }

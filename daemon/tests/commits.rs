@@ -147,7 +147,7 @@ fn picture(builds: &[Build], bad: &[u8], history: History) -> Snapshot {
         (0..2).for_each(|number| runs.count(AttemptId { job: JobId(1), number }, case.clone()));
         snapshot.runs.insert(build.identity.hash, Arc::new(runs));
     }
-    snapshot.histories.insert(APP.parse().unwrap(), Arc::new(history));
+    snapshot.put_history(APP.parse().unwrap(), Arc::new(history));
     for of in bad {
         let mut crash = crash(*of);
         let mut groups = snapshot.groups.clone();

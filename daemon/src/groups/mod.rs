@@ -31,6 +31,7 @@ pub use book::{Filed, GroupRefused, Groups, Known, News, Regrouped};
 pub use first_bad::{Hunt, Row, first_bad, row};
 pub use group::{Group, GroupRecord, Stats};
 pub use moves::Moves;
+pub(crate) use order::Lines;
 pub use runs::BuildRuns;
 pub use search::{Search, Wish, search};
 pub use sign::{Signed, is_current, sign, sign_anew};

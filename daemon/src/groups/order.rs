@@ -3,7 +3,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use holdfast_wire::build::Build;
 use holdfast_wire::id::{BuildHash, BundleId, CaseName};
@@ -13,11 +13,33 @@ use super::group::Stats;
 use crate::commits::{History, Standing};
 use crate::snapshot::Snapshot;
 
+/// The builds of each app and branch in the order of their commits. They are sorted when somebody looks for the first time,
+/// and that is kept until a build comes or a mirror shows more: every group of a branch asks for the same.
+#[derive(Debug, Default)]
+pub(crate) struct Lines(Mutex<BTreeMap<(BundleId, Option<String>), Ordered>>);
+
+/// Builds in the order of their commits, oldest first.
+type Ordered = Arc<Vec<Arc<Build>>>;
+
+impl Lines {
+    /// The builds of an app and a branch in the picture that these lines are of.
+    fn of(&self, snapshot: &Snapshot, app: &BundleId, branch: &Option<String>) -> Ordered {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let ordered = known.entry((app.clone(), branch.clone())).or_insert_with(|| {
+            let builds = snapshot.builds.values();
+            let builds =
+                builds.filter(|build| build.identity.bundle_id == *app && build.origin.branch == *branch);
+            Arc::new(in_order(builds.cloned().collect(), history(snapshot, app)))
+        });
+        ordered.clone()
+    }
+}
+
 /// Where a group stands among the builds of its app and branch.
 #[derive(Debug, Clone)]
 pub(super) struct Line {
     /// The builds in the order of their commits, oldest first.
-    pub builds: Vec<Arc<Build>>,
+    pub builds: Ordered,
     /// The place of the first of them in which the group was seen.
     pub first_bad: usize,
     /// The place of the last one before that which was tested without it.
@@ -31,10 +53,7 @@ pub(super) struct Line {
 pub(super) fn line(snapshot: &Snapshot, stats: &Stats) -> Option<Line> {
     let bad = stats.builds.keys().filter_map(|hash| snapshot.builds.get(hash));
     let of = bad.min_by_key(|build| (build.origin.branch.is_none(), build.uploaded_at))?;
-    let all = snapshot.builds.values().filter(|build| {
-        build.identity.bundle_id == of.identity.bundle_id && build.origin.branch == of.origin.branch
-    });
-    let builds = in_order(all.cloned().collect(), history(snapshot, &of.identity.bundle_id));
+    let builds = snapshot.lines().of(snapshot, &of.identity.bundle_id, &of.origin.branch);
     let is_bad = |hash: BuildHash| stats.builds.contains_key(&hash);
     let first_bad = builds.iter().position(|build| is_bad(build.identity.hash))?;
     let cases = cases(stats);
