@@ -1,11 +1,12 @@
 //! Bytes named by their BLAKE3 hash: builds, symbols, crash files, reports. Written to a temporary name, synced,
 //! renamed, and the folder synced: whoever is told of a blob can rely on it. What the bytes mean is not here.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::{Stream, StreamExt};
 use holdfast_wire::id::BlobHash;
@@ -94,6 +95,16 @@ pub struct Blobs {
     folder: Arc<PathBuf>,
     /// Numbers for temporary names; the folder is this process's alone.
     next: Arc<AtomicU64>,
+    durable: Arc<Mutex<Durable>>,
+}
+
+/// What is known of renames, which a power cut could undo until their folder is synced.
+#[derive(Debug, Default)]
+struct Durable {
+    /// Folders that were synced since the start: what a process before renamed there is durable.
+    folders: BTreeSet<PathBuf>,
+    /// Blobs that are being renamed, or whose folder could not be synced.
+    arriving: BTreeSet<BlobHash>,
 }
 
 impl Blobs {
@@ -110,7 +121,7 @@ impl Blobs {
             std::fs::remove_file(&path).map_err(BlobError::disk("remove", &path))?;
         }
         sync_folder(folder)?;
-        Ok(Self { folder: Arc::new(folder.to_owned()), next: Arc::default() })
+        Ok(Self { folder: Arc::new(folder.to_owned()), next: Arc::default(), durable: Arc::default() })
     }
 
     /// Where a blob lies, whether or not it is there.
@@ -170,10 +181,11 @@ impl Blobs {
         E: std::fmt::Display,
     {
         let (chunks, mut arriving) = mpsc::channel::<B>(CHUNKS_WAITING_MAX);
-        let mut writing = self.begin(bytes_max)?;
         let (whole, is_whole) = tokio::sync::oneshot::channel::<()>();
-        // Hashing and syncing block, so they have a thread of their own, and the network waits for it.
+        let blobs = self.clone();
+        // Making a file, hashing and syncing block, so they have a thread of their own, and the network waits for it.
         let written = tokio::task::spawn_blocking(move || {
+            let mut writing = blobs.begin(bytes_max)?;
             while let Some(chunk) = arriving.blocking_recv() {
                 writing.write(chunk.as_ref())?;
             }
@@ -227,6 +239,10 @@ impl Blobs {
         }
     }
 
+    fn durable(&self) -> MutexGuard<'_, Durable> {
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn begin(&self, bytes_max: u64) -> Result<Writing, BlobError> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let path = self.folder.join(TEMPORARY).join(format!("{number}.part"));
@@ -240,6 +256,19 @@ impl Blobs {
             size_bytes: 0,
             bytes_max,
         })
+    }
+}
+
+impl Durable {
+    /// Whether a blob that is in its folder stays there through a power cut.
+    fn has(&self, folder: &Path, hash: &BlobHash) -> bool {
+        self.folders.contains(folder) && !self.arriving.contains(hash)
+    }
+
+    fn synced(&mut self, folder: &Path) {
+        if !self.folders.contains(folder) {
+            self.folders.insert(folder.to_owned());
+        }
     }
 }
 
@@ -281,20 +310,26 @@ impl Writing {
             return Err(BlobError::OtherBytes { found: hash, announced });
         }
         let target = self.blobs.path(&hash);
+        let folder = target.parent().unwrap_or(&self.blobs.folder);
         if target.is_file() {
             // A rename that a power cut could still undo must not be relied on.
-            let folder = target.parent().unwrap_or(&self.blobs.folder);
-            sync_folder(folder)?;
+            if !self.blobs.durable().has(folder, &hash) {
+                sync_folder(folder)?;
+                self.blobs.durable().synced(folder);
+            }
             return Ok(Kept { hash, size_bytes: self.size_bytes, presence: Presence::Known });
         }
         self.file.sync_all().map_err(BlobError::disk("sync", &self.temporary.path))?;
-        let folder = target.parent().unwrap_or(&self.blobs.folder);
         if !folder.is_dir() {
             std::fs::create_dir_all(folder).map_err(BlobError::disk("make", folder))?;
             sync_folder(&self.blobs.folder)?;
         }
+        self.blobs.durable().arriving.insert(hash);
         std::fs::rename(&self.temporary.path, &target).map_err(BlobError::disk("rename to", &target))?;
         sync_folder(folder)?;
+        let mut durable = self.blobs.durable();
+        durable.arriving.remove(&hash);
+        durable.synced(folder);
         Ok(Kept { hash, size_bytes: self.size_bytes, presence: Presence::New })
     }
 }

@@ -275,10 +275,27 @@ pub enum RunRefused {
     Problem(String),
 }
 
+impl Ask {
+    /// Whether it changes nothing, so that its answer need not wait for the disk.
+    fn is_question(&self) -> bool {
+        matches!(
+            self,
+            Self::Explain { .. }
+                | Self::Plan { .. }
+                | Self::Eta { .. }
+                | Self::Reasons { .. }
+                | Self::Usage { .. }
+                | Self::Notice(NoticeAsk::Receivers { .. } | NoticeAsk::Plan { .. })
+        )
+    }
+}
+
 /// The way to the loop, and what it shows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Farm {
     pub(crate) asks: mpsc::Sender<Ask>,
+    /// For what changes nothing.
+    pub(crate) questions: mpsc::Sender<Ask>,
     pub(crate) shown: watch::Receiver<Arc<Snapshot>>,
     /// What each phone has to obey.
     pub orders: Orders,
@@ -318,13 +335,16 @@ impl Farm {
         self.shown.clone()
     }
 
-    /// Asks the loop, and waits for its answer.
+    /// Asks the loop, and waits for its answer. What changes something is answered once that is on disk, a mere question
+    /// at once.
     ///
     /// # Errors
     /// The daemon stops.
     pub async fn ask<T>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Ask) -> Result<T, Stopping> {
         let (answer, answered) = oneshot::channel();
-        self.asks.send(ask(answer)).await.map_err(|_| Stopping)?;
+        let ask = ask(answer);
+        let way = if ask.is_question() { &self.questions } else { &self.asks };
+        way.send(ask).await.map_err(|_| Stopping)?;
         answered.await.map_err(|_| Stopping)
     }
 

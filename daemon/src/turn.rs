@@ -44,6 +44,12 @@ use crate::specs::{SpecName, Specs};
 /// Requests that may wait for the loop; more wait at the door, which slows their senders down.
 const REQUESTS_WAITING_MAX: usize = 1_024;
 
+/// Questions that may wait, which is never long.
+const QUESTIONS_WAITING_MAX: usize = 256;
+
+/// Questions that are answered between two turns.
+const QUESTIONS_BETWEEN_TURNS: usize = 16;
+
 /// Requests in one turn: one sync of the disk serves so many; more would keep the first one waiting.
 const REQUESTS_PER_TURN_MAX: usize = 256;
 
@@ -65,6 +71,7 @@ pub struct Loop<S> {
     brain: Scheduler,
     clock: Arc<Clock>,
     asks: mpsc::Receiver<Ask>,
+    questions: mpsc::Receiver<Ask>,
     progress: Progress,
     orders: Orders,
     changes: Changes,
@@ -149,9 +156,11 @@ impl<S: Store> Loop<S> {
         let archive = Archive::of(store.clone(), specs.clone());
         let stats = archive.case_stats().await?;
         let (asks, incoming) = mpsc::channel(REQUESTS_WAITING_MAX);
+        let (questions, asked) = mpsc::channel(QUESTIONS_WAITING_MAX);
         let (shown, follow) = watch::channel(Arc::new(picture.clone()));
         let farm = Farm {
             asks,
+            questions,
             shown: follow,
             orders: Orders::default(),
             changes: Changes::default(),
@@ -167,6 +176,7 @@ impl<S: Store> Loop<S> {
             brain,
             clock,
             asks: incoming,
+            questions: asked,
             progress: farm.progress.clone(),
             orders: farm.orders.clone(),
             changes: farm.changes.clone(),
@@ -206,6 +216,7 @@ impl<S: Store> Loop<S> {
         let mut trim = tokio::time::interval(TRIM_EVERY);
         let mut open = true;
         while open || !self.flights.is_empty() || !waiting.is_empty() {
+            self.answer_some()?;
             let may_begin = self.flights.len() < FLIGHTS_MAX;
             let timer = self.timer();
             tokio::select! {
@@ -217,10 +228,28 @@ impl<S: Store> Loop<S> {
                     self.turn(&mut waiting).await?;
                 }
                 () = timer, if may_begin && open => self.turn(&mut waiting).await?,
+                Some(question) = self.questions.recv(), if open => self.answer(question)?,
                 _ = trim.tick(), if may_begin && open => self.trim().await?,
                 found = swept(&mut self.sweep), if may_begin && open => self.end_sweep(found).await?,
             }
         }
+        Ok(())
+    }
+
+    /// Answers a few questions: between two turns, so that neither keeps the other waiting.
+    fn answer_some(&mut self) -> Result<(), FarmError> {
+        for _ in 0..QUESTIONS_BETWEEN_TURNS {
+            let Ok(question) = self.questions.try_recv() else { break };
+            self.answer(question)?;
+        }
+        Ok(())
+    }
+
+    /// Answers a question by what is decided. It changes nothing, so there is nothing to be recorded before.
+    fn answer(&mut self, question: Ask) -> Result<(), FarmError> {
+        let mut turn = Turn::default();
+        self.decide(&mut turn, question)?;
+        turn.answers.into_iter().for_each(|answer| answer());
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures_util::future::try_join_all;
 use holdfast_wire::crash::CrashOrigin;
 use holdfast_wire::id::{AttemptId, BlobHash, BuildHash, CrashId, LeaseNumber, RackId, StartId, Udid};
 use holdfast_wire::outcome::{AttemptEnd, AttemptReport, CaseResult};
@@ -18,6 +19,9 @@ use serde_json::json;
 
 use super::reports::File;
 use crate::http::Http;
+
+/// Files that go up at the same time, as real agents have it.
+const UPLOADS_AT_ONCE: usize = 4;
 
 /// How often an entry is said before the daemon is given up.
 const SAID_MAX: usize = 20;
@@ -32,6 +36,7 @@ const POLL_MS: u64 = 200;
 #[derive(Debug)]
 pub struct Rack {
     http: Http,
+    uploads: Vec<Http>,
     rack: RackId,
     start: StartId,
     number: u64,
@@ -61,6 +66,7 @@ impl Rack {
     pub fn new(address: SocketAddr, name: &str, phones: Vec<PhoneReport>) -> anyhow::Result<Self> {
         Ok(Self {
             http: Http::new(address),
+            uploads: (0..UPLOADS_AT_ONCE).map(|_| Http::new(address)).collect(),
             rack: name.parse().context("a rack has a good name")?,
             start: format!("{name}-start").parse().context("a start has a good name")?,
             number: 0,
@@ -115,20 +121,16 @@ impl Rack {
         files: &[(File, Option<BuildHash>)],
         loss: Loss,
     ) -> anyhow::Result<Vec<CrashId>> {
+        let ids = self.put_all(files).await?;
         let mut entries = Vec::with_capacity(files.len());
-        let mut ids = Vec::with_capacity(files.len());
-        for (file, build) in files {
-            let id = self.put(&file.bytes).await?;
-            entries.push(self.taken(id, file, *build)?);
-            ids.push(id);
+        for (id, (file, build)) in ids.iter().zip(files) {
+            entries.push(self.taken(*id, file, *build)?);
         }
         match loss {
             Loss::Forgotten => drop(self.say(&entries, 0).await?),
             Loss::GivenUp => drop(tokio::time::timeout(GIVEN_UP_AFTER, self.say(&entries, 0)).await),
         }
-        for (file, _) in files {
-            self.put(&file.bytes).await?;
-        }
+        self.put_all(files).await?;
         for _ in 0..SAID_MAX {
             let reply = self.say(&entries, 0).await?;
             entries.retain(|entry| !reply.confirmed.contains(&entry.id));
@@ -182,14 +184,14 @@ impl Rack {
         Ok(reply)
     }
 
-    async fn put(&mut self, bytes: &[u8]) -> anyhow::Result<CrashId> {
-        let hash = BlobHash::new(*blake3::hash(bytes).as_bytes());
-        let path = format!("/agent/v1/blobs/{hash}");
-        let answer = self.http.send("PUT", &path, "application/octet-stream", bytes).await?;
-        if !matches!(answer.status, 200 | 201) {
-            bail!("bytes were answered with {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    /// Puts the bytes of files, some at a time.
+    async fn put_all(&mut self, files: &[(File, Option<BuildHash>)]) -> anyhow::Result<Vec<CrashId>> {
+        let mut ids = Vec::with_capacity(files.len());
+        for some in files.chunks(self.uploads.len()) {
+            let puts = self.uploads.iter_mut().zip(some).map(|(http, (file, _))| put(http, &file.bytes));
+            ids.extend(try_join_all(puts).await?);
         }
-        Ok(CrashId::from(hash))
+        Ok(ids)
     }
 
     fn taken(&mut self, id: CrashId, file: &File, build: Option<BuildHash>) -> anyhow::Result<OutboxEntry> {
@@ -235,6 +237,16 @@ impl Rack {
             format!("{}-{}", self.rack, self.entries_made).parse().context("an entry has a good name")?;
         Ok(OutboxEntry { id, what })
     }
+}
+
+async fn put(http: &mut Http, bytes: &[u8]) -> anyhow::Result<CrashId> {
+    let hash = BlobHash::new(*blake3::hash(bytes).as_bytes());
+    let path = format!("/agent/v1/blobs/{hash}");
+    let answer = http.send("PUT", &path, "application/octet-stream", bytes).await?;
+    if !matches!(answer.status, 200 | 201) {
+        bail!("bytes were answered with {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+    }
+    Ok(CrashId::from(hash))
 }
 
 fn now() -> anyhow::Result<Time> {
