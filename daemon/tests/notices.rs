@@ -386,7 +386,8 @@ async fn crashes_that_late_symbols_move_are_not_told_again() {
     // The next crash of the new group, in the build in which people were told of it under its old name.
     let view = farm.snapshot().crashes.get(&id).unwrap().clone();
     let origin = CrashSource { id: CrashId::new([9; 32]), ..view.origin.clone() };
-    let crash = Box::new(CrashView { origin, group: None, signature: Some(signature), ..(*view).clone() });
+    let crash = CrashView { origin, group: None, incident: None, ..(*view).clone() };
+    let crash = Box::new(CrashView { signature: Some(signature), ..crash });
     farm.ask(|answer| Ask::Crash { crash, answer }).await.unwrap();
     let held = post.notices(&format!("state=held&group={moved}")).await;
     assert_eq!(held[0]["reason"], "chat was told of this group in this build before", "{held:?}");
