@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use holdfast_attempt::shelves::Shelf;
-use holdfast_attempt::{Launched, Taken};
+use holdfast_attempt::{Begun, Launched, Taken};
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::crash::CrashFile;
-use holdfast_wire::id::{AttemptId, BuildHash, BundleId, CrashId, LeaseNumber, Udid};
+use holdfast_wire::id::{AttemptId, BuildHash, BundleId, CaseName, CrashId, LeaseNumber, Udid};
 use holdfast_wire::phone::PhoneFacts;
 use holdfast_wire::sync::HeldLease;
 use holdfast_wire::time::Time;
@@ -96,6 +96,9 @@ struct Recent {
     /// None where the phone, or an older agent, did not say.
     #[serde(default)]
     clock_offset_ms: Option<i64>,
+    /// Cases with when they were begun and the processes of each; none where an older agent did not say.
+    #[serde(default)]
+    cases: Vec<(CaseName, Time, BTreeSet<u32>)>,
 }
 
 /// Crashes of one kind and process that the phone lost.
@@ -120,8 +123,21 @@ impl From<Launched> for Recent {
             started_at,
             ended_at,
             clock_offset_ms,
+            cases,
         } = launched;
-        Self { attempt, bundle_id, executable, uuids, pids, unnamed, started_at, ended_at, clock_offset_ms }
+        let cases = cases.into_iter().map(|Begun { case, at, pids }| (case, at, pids)).collect();
+        Self {
+            attempt,
+            bundle_id,
+            executable,
+            uuids,
+            pids,
+            unnamed,
+            started_at,
+            ended_at,
+            clock_offset_ms,
+            cases,
+        }
     }
 }
 
@@ -137,8 +153,21 @@ impl From<Recent> for Launched {
             started_at,
             ended_at,
             clock_offset_ms,
+            cases,
         } = recent;
-        Self { attempt, bundle_id, executable, uuids, pids, unnamed, started_at, ended_at, clock_offset_ms }
+        let cases = cases.into_iter().map(|(case, at, pids)| Begun { case, at, pids }).collect();
+        Self {
+            attempt,
+            bundle_id,
+            executable,
+            uuids,
+            pids,
+            unnamed,
+            started_at,
+            ended_at,
+            clock_offset_ms,
+            cases,
+        }
     }
 }
 
@@ -261,6 +290,7 @@ impl Memory {
             started_at,
             ended_at: None,
             clock_offset_ms: None,
+            cases: Vec::new(),
         });
     }
 

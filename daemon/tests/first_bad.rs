@@ -8,12 +8,13 @@ use std::sync::Arc;
 
 use holdfast_wire::api::CrashView;
 use holdfast_wire::build::{Build, BuildIdentity, Origin};
+use holdfast_wire::case::Case;
 use holdfast_wire::crash::CrashSource;
 use holdfast_wire::group::{CrashSignature, SeenInBuild};
 use holdfast_wire::id::{AttemptId, BuildHash, CaseName, CrashId, GroupId, JobId};
 use holdfast_wire::job::JobClass;
 use holdfast_wire::time::Time;
-use holdfastd::farm::Ask;
+use holdfastd::farm::{Ask, Submitted};
 use holdfastd::groups::{BuildRuns, Hunt, Known, Search, row, search, view};
 use holdfastd::snapshot::Snapshot;
 use support::Daemon;
@@ -258,6 +259,40 @@ fn a_commit_that_is_found_is_told_when_it_is_new() {
     assert_eq!(named(&late, &elsewhere), [], "nobody looks after it");
     assert_eq!(named(&late, &hunt), [group]);
     assert_eq!(named(&late, &hunt), [], "it was told");
+}
+
+#[tokio::test]
+async fn a_crash_is_of_the_case_that_its_agent_names_when_the_job_has_several() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::in_memory(folder.path()).await;
+    let farm = daemon.app.farm.clone();
+    let build = Box::new(build(1, "trunk", &[]));
+    farm.ask(|answer| Ask::Build { build, answer }).await.unwrap();
+    let body = format!(r#"{{"class":"crash","build":"{}","cases":["cold-launch"]}}"#, hash(1));
+    let submitted = daemon.post_with("/api/v1/jobs", &[], body).await;
+    let one: JobId = submitted.json()["id"].as_str().unwrap().parse().unwrap();
+    let mut spec = farm.snapshot().jobs.get(&one).unwrap().spec.clone();
+    let mut cases = spec.cases.to_vec();
+    cases.push(Case { name: "feed".parse().unwrap(), ..cases[0].clone() });
+    (spec.cases, spec.content) = (Arc::new(cases), None);
+    let spec = Box::new(spec);
+    let submitted = farm.ask(|answer| Ask::Submit { spec, key: None, answer }).await.unwrap();
+    let Submitted::New { job: several, .. } = submitted else { unreachable!("{submitted:?}") };
+    let table = [
+        (several, Some("feed"), Some("feed")),
+        (several, Some("of another job"), None),
+        (several, None, None),
+        // There is no doubt in which case that was.
+        (one, None, Some("cold-launch")),
+        (one, Some("feed"), Some("cold-launch")),
+    ];
+    for (number, (job, said, expected)) in (1..).zip(table) {
+        let said = said.and_then(|said| said.replace(' ', "-").parse().ok());
+        let crash = crash(number, 1, Some(AttemptId { job, number: 1 }));
+        let crash = Box::new(CrashView { case: said, ..crash });
+        let kept = farm.ask(|answer| Ask::Crash { crash, answer }).await.unwrap();
+        assert_eq!(kept.case.as_ref().map(ToString::to_string).as_deref(), expected, "crash {number}");
+    }
 }
 
 #[test]

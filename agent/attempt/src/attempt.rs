@@ -179,6 +179,7 @@ impl Attempt {
             started_at: now,
             ended_at: None,
             clock_offset_ms: None,
+            cases: Vec::new(),
         };
         let taken = brief.taken.iter().map(|taken| (taken.file.clone(), taken.crash)).collect();
         let confirmed = brief.taken.iter().filter(|taken| taken.confirmed).map(|taken| taken.crash).collect();

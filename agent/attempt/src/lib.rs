@@ -27,7 +27,7 @@ pub mod step;
 
 pub use attempt::{Attempt, Progress};
 pub use health::{Thresholds, judge};
-pub use plan::{Current, Launched, Peek, SweepStep, Taken};
+pub use plan::{Begun, Current, Launched, Peek, SweepStep, Taken};
 pub use settings::Settings;
 pub use shelves::{CrashLimits, LogNote, Shelves};
 pub use step::{Brief, Event, Failure, FailureKind, Finished, PhoneLeft, Step, Told};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use holdfast_wire::crash::CrashFile;
-use holdfast_wire::id::{AttemptId, BundleId, CrashId};
+use holdfast_wire::id::{AttemptId, BundleId, CaseName, CrashId};
 use holdfast_wire::time::Time;
 
 /// Crash files taken in one sweep at most: a storm must not keep a phone from work for ever; the rest follows in
@@ -66,9 +66,52 @@ pub struct Launched {
     pub ended_at: Option<Time>,
     /// The phone's clock minus the rack's at its beginning, milliseconds; none where the phone did not tell.
     pub clock_offset_ms: Option<i64>,
+    /// Its cases as far as they were begun, in order.
+    pub cases: Vec<Begun>,
+}
+
+/// A case that was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// Which.
+    pub case: CaseName,
+    /// When, in the rack's clock. It lasted until the next one was begun.
+    pub at: Time,
+    /// Every process of it that the phone named.
+    pub pids: BTreeSet<u32>,
 }
 
 impl Launched {
+    /// A case begins, or goes on.
+    pub(crate) fn begin(&mut self, case: &CaseName, now: Time) {
+        if self.cases.last().is_none_or(|last| last.case != *case) {
+            self.cases.push(Begun { case: case.clone(), at: now, pids: BTreeSet::new() });
+        }
+    }
+
+    /// The phone named a process of the case that runs.
+    pub(crate) fn name(&mut self, pid: u32) {
+        self.pids.insert(pid);
+        if let Some(last) = self.cases.last_mut() {
+            last.pids.insert(pid);
+        }
+    }
+
+    /// The case in which a report of this attempt happened: by its process, else by its time; none where neither tells
+    /// and several cases were begun.
+    fn case_of(&self, peek: &Peek) -> Option<&CaseName> {
+        let mut of_process = self.cases.iter().filter(|begun| !begun.pids.is_disjoint(&peek.pids));
+        if let (Some(only), None) = (of_process.next(), of_process.next()) {
+            return Some(&only.case);
+        }
+        if let [only] = &self.cases[..] {
+            return Some(&only.case);
+        }
+        let in_rack = peek.happened_at?.as_unix_ms().saturating_sub(self.clock_offset_ms?);
+        let before = self.cases.iter().rfind(|begun| begun.at.as_unix_ms() <= in_rack)?;
+        Some(&before.case)
+    }
+
     /// Whether the report is of the app under test.
     fn is_of_app(&self, peek: &Peek) -> bool {
         peek.bundle_id.as_deref() == Some(self.bundle_id.as_str())
@@ -161,6 +204,15 @@ pub fn attempt_of(peek: &Peek, current: Current<'_>, earlier: &[Launched]) -> Op
     (!is_outside && !foreign_process).then_some(launched.attempt)
 }
 
+/// The case in which a report of this attempt happened, if the attempt is one of the known.
+pub fn case_of<'l>(
+    peek: &Peek,
+    attempt: AttemptId,
+    known: impl IntoIterator<Item = &'l Launched>,
+) -> Option<CaseName> {
+    known.into_iter().find(|launched| launched.attempt == attempt)?.case_of(peek).cloned()
+}
+
 /// The name under which a report is one and the same wherever the phone keeps it: iOS moves what it has sent
 /// into `Retired/` and appends `.synced`.
 pub fn report_name(path: &str) -> &str {
@@ -240,6 +292,7 @@ mod tests {
             started_at: Time::from_unix_ms(0),
             ended_at: None,
             clock_offset_ms: None,
+            cases: Vec::new(),
         }
     }
 
@@ -254,6 +307,43 @@ mod tests {
     }
 
     const HOUR_MS: i64 = 3_600_000;
+
+    #[test]
+    fn a_report_is_of_the_case_whose_process_it_was_else_of_the_case_of_its_time() {
+        let mut several = during("J5.1", &[], 100, None);
+        for (case, at, pid) in [("launch", 110, 7), ("chat", 200, 8), ("feed", 300, 7)] {
+            several.begin(&case.parse().unwrap(), Time::from_unix_ms(at * 1_000));
+            several.name(pid);
+        }
+        // Another launch of the case that runs begins no other.
+        several.begin(&"feed".parse().unwrap(), Time::from_unix_ms(310_000));
+        several.name(9);
+        assert_eq!((several.cases.len(), several.pids.len()), (3, 3));
+        let mut one = during("J5.1", &[], 100, None);
+        one.begin(&"launch".parse().unwrap(), Time::from_unix_ms(110_000));
+        let unclear = Launched { clock_offset_ms: None, ..several.clone() };
+        let none = during("J5.1", &[], 100, None);
+        let table = [
+            (&several, "pid=8 at=305", Some("chat")),
+            (&several, "pid=9", Some("feed")),
+            // The number came round: the time decides.
+            (&several, "pid=7 at=150", Some("launch")),
+            (&several, "pid=7 at=305", Some("feed")),
+            (&several, "pid=7", None),
+            (&several, "at=199", Some("launch")),
+            (&several, "at=200", Some("chat")),
+            (&several, "at=105", None),
+            (&unclear, "at=305", None),
+            (&unclear, "pid=8", Some("chat")),
+            (&one, "", Some("launch")),
+            (&none, "at=305", None),
+        ];
+        for (launched, told, expected) in table {
+            let case = case_of(&peek(told), launched.attempt, [launched]);
+            assert_eq!(case.map(|case| case.to_string()).as_deref(), expected, "{told}");
+        }
+        assert_eq!(case_of(&peek("pid=8"), "J6.1".parse().unwrap(), [&several]), None);
+    }
 
     fn peek(text: &str) -> Peek {
         let mut peek = Peek::default();

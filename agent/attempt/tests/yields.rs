@@ -27,7 +27,7 @@ fn a_yield_waits_for_the_case_that_runs_and_begins_no_other() {
         alive                -> kill 101
         killed               -> list
         listed other.ips     -> pull other.ips
-        pulled 5 pid=9 process=SpringBoard -> store 5 of J7.1
+        pulled 5 pid=9 process=SpringBoard -> store 5 of J7.1 in case-1
         stored               -> rest
         yield case-done      ->
         confirmed 5          -> delete other.ips
@@ -79,7 +79,7 @@ fn a_yield_at_once_breaks_the_case_off_and_keeps_what_was_measured() {
         killed               -> launch 30000
         yield at-once        -> list
         listed App-1.ips     -> pull App-1.ips
-        pulled 1 pid=102     -> store 1 of J7.1
+        pulled 1 pid=102     -> store 1 of J7.1 in case-2
         stored               -> kill-app
         killed               -> finish yielded 1, clean, crashes=1, launches=stayed stayed stayed
         ",

@@ -399,6 +399,7 @@ mod tests {
             size_bytes: bytes.len() as u64,
             collected_at: Time::from_unix_ms(3),
             attempt: None,
+            case: None,
         };
         let file = CrashFile { path: path.to_owned(), size_bytes: bytes.len() as u64, modified_ns: 5 };
         (OutboxItem::CrashTaken { origin }, Some(Pulled { file, bytes: temporary }))

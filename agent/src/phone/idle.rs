@@ -295,6 +295,7 @@ impl<P: Phone> Look<P> {
             }
             Err(_) => return Ok(Took::It),
         };
+        let attempt = plan::attempt_of(&peek, Current::None, &self.recent);
         let origin = CrashOrigin {
             id: crash,
             phone: self.phone.udid().clone(),
@@ -302,7 +303,8 @@ impl<P: Phone> Look<P> {
             path: file.path.clone(),
             size_bytes: file.size_bytes,
             collected_at: self.shared.clock.now(),
-            attempt: plan::attempt_of(&peek, Current::None, &self.recent),
+            attempt,
+            case: attempt.and_then(|attempt| plan::case_of(&peek, attempt, &self.recent)),
         };
         match store(&self.shared, file, origin, Some(bytes)).await {
             Event::Failed(failure) => Err(failure.reason),

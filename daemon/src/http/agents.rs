@@ -294,13 +294,9 @@ async fn read_crash(app: &App, origin: &CrashOrigin) -> Result<CrashView, Refusa
         let detail = format!("crash {} is not here; put its bytes under /agent/v1/blobs first", origin.id);
         Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "blob-missing", "The bytes are not here", detail)
     })?;
-    Ok(crate::crashes::view(
-        origin.clone().into(),
-        read.bytes.len() as u64,
-        &read.report,
-        &app.signing,
-        &app.symbols.roots,
-    ))
+    let (size_bytes, roots) = (read.bytes.len() as u64, &app.symbols.roots);
+    let view = crate::crashes::view(origin.clone().into(), size_bytes, &read.report, &app.signing, roots);
+    Ok(CrashView { case: origin.case.clone(), ..view })
 }
 
 /// Whether the bytes of a hash are here.

@@ -153,6 +153,10 @@ impl<S: Store> Loop<S> {
             if let [only] = &job.spec.cases[..] {
                 crash.case = Some(only.name.clone());
             }
+            // What an agent says of a job is no case unless the job has it.
+            if !job.spec.cases.iter().any(|case| Some(&case.name) == crash.case.as_ref()) {
+                crash.case = None;
+            }
         }
         if crash.build.is_none()
             && let Some(uuid) = &crash.slice_uuid

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{AttemptId, CrashId, RackId, Udid};
+use crate::id::{AttemptId, CaseName, CrashId, RackId, Udid};
 use crate::time::Time;
 
 /// A file in the crash folder of a phone. Paths are relative to that folder, with `/` between parts.
@@ -129,6 +129,9 @@ pub struct CrashOrigin {
     pub collected_at: Time,
     /// The attempt in which it happened; none when it was there before.
     pub attempt: Option<AttemptId>,
+    /// The case of the attempt in which it happened, as its process and its time tell; older agents say none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case: Option<CaseName>,
 }
 
 /// Where a crash file came from, as the daemon keeps it: a file that somebody brought came from no phone of the farm.
@@ -153,7 +156,7 @@ pub struct CrashSource {
 
 impl From<CrashOrigin> for CrashSource {
     fn from(origin: CrashOrigin) -> Self {
-        let CrashOrigin { id, phone, rack, path, size_bytes, collected_at, attempt } = origin;
+        let CrashOrigin { id, phone, rack, path, size_bytes, collected_at, attempt, case: _ } = origin;
         Self { id, phone: Some(phone), rack: Some(rack), path, size_bytes, collected_at, attempt }
     }
 }

@@ -123,6 +123,7 @@ fn origin() -> CrashOrigin {
         size_bytes: 36_512,
         collected_at: at(24),
         attempt: Some("J17.2".parse().unwrap()),
+        case: Some("cold-launch".parse().unwrap()),
     }
 }
 

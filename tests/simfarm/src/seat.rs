@@ -449,6 +449,7 @@ impl Seat {
                 started_at: Time::default(),
                 ended_at: None,
                 clock_offset_ms: None,
+                cases: Vec::new(),
             });
         }
         if let Some(last) = &mut self.memory.last {
@@ -573,6 +574,7 @@ impl Seat {
                         size_bytes: file.size_bytes,
                         collected_at: around.time(),
                         attempt: None,
+                        case: None,
                     };
                     bench.outbox.append(bench.rack, OutboxItem::CrashTaken { origin }, Some(file));
                     send_bytes(bench, around);

@@ -10,7 +10,7 @@ use holdfast_wire::time::Time;
 
 use super::{Attempt, Gather, PULL_FAILURES_MAX, Phase, Purpose, Stage};
 use crate::launches::{Launching, case_result};
-use crate::plan::{Current, Peek, attempt_of};
+use crate::plan::{Current, Peek, attempt_of, case_of};
 use crate::step::{Failure, FailureKind, Step};
 
 /// Files taken to find out how one launch ended: the report that is looked for is among the newest.
@@ -119,6 +119,8 @@ impl Attempt {
                 self.by_pid.entry(*pid).or_insert(crash);
             }
         }
+        let known = std::iter::once(&self.launched).chain(&self.brief.earlier);
+        let case = attempt.and_then(|attempt| case_of(peek, attempt, known));
         let origin = CrashOrigin {
             id: crash,
             phone: self.brief.phone.clone(),
@@ -127,6 +129,7 @@ impl Attempt {
             size_bytes: file.size_bytes,
             collected_at: now,
             attempt,
+            case,
         };
         let step = Step::Store { file: file.clone(), origin };
         let gather = Gather { stage: Stage::Storing { file, crash, rest }, ..gather };

@@ -24,6 +24,7 @@ impl Attempt {
                 let CaseRun::Launch { launch_timeout_ms, arguments, .. } = &case.run;
                 let timeout = Duration::from_millis(*launch_timeout_ms);
                 let environment = self.environment(&case);
+                self.launched.begin(&case.name, now);
                 let step = Step::Launch { arguments: arguments.clone(), environment, timeout };
                 return self.go(now, Phase::Launch, timeout + self.brief.settings.margin, step);
             }
@@ -68,7 +69,7 @@ impl Attempt {
         if !matches!(self.phase, Phase::Launch) {
             return Vec::new();
         }
-        self.launched.pids.insert(pid);
+        self.launched.name(pid);
         let launching = Launching { pid: Some(pid), launch_ms: millis(took), alive_ms: 0 };
         self.watch(now, launching)
     }

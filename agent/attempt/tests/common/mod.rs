@@ -208,7 +208,10 @@ fn step_words(step: &Step) -> String {
         Step::Pull { file } => format!("pull {}", file.path),
         Step::Store { origin, .. } => {
             let owner = origin.attempt.map_or_else(|| "nobody".to_owned(), |id| id.to_string());
-            format!("store {} of {owner}", origin.id.as_bytes()[0])
+            // Of the cases of `with_cases` only: elsewhere there is but one.
+            let case = origin.case.iter().find(|case| case.as_str().starts_with("case-"));
+            let case = case.map_or_else(String::new, |case| format!(" in {case}"));
+            format!("store {} of {owner}{case}", origin.id.as_bytes()[0])
         }
         Step::Delete { file, .. } => format!("delete {}", file.path),
         Step::Rest => "rest".to_owned(),
