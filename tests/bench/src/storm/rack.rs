@@ -207,6 +207,7 @@ impl Rack {
             size_bytes: file.bytes.len() as u64,
             collected_at: now()?,
             attempt,
+            case: None,
         };
         self.entry(OutboxItem::CrashTaken { origin })
     }
