@@ -34,7 +34,8 @@ impl<K: FromStr> FromStr for Older<K> {
     type Err = NoPlace;
 
     fn from_str(text: &str) -> Result<Self, NoPlace> {
-        let (at, id) = text.split_once('-').ok_or(NoPlace)?;
+        // What a phone without a clock dates before 1970 begins with a minus.
+        let (at, id) = text.rsplit_once('-').ok_or(NoPlace)?;
         let at = Time::from_unix_ms(at.parse().map_err(|_| NoPlace)?);
         Ok(Self { at, id: id.parse().map_err(|_| NoPlace)? })
     }
@@ -67,6 +68,8 @@ mod tests {
         let place = Older { at: Time::from_unix_ms(1_795_231_800_000), id: 7_u32 };
         assert_eq!(place.to_string(), "1795231800000-7");
         assert_eq!("1795231800000-7".parse(), Ok(place));
+        let early = Older { at: Time::from_unix_ms(-5), id: 7_u32 };
+        assert_eq!(early.to_string().parse(), Ok(early));
         for text in ["", "7", "x-7", "1795231800000-x", "-", "99999999999999999999-7"] {
             assert_eq!(text.parse::<Older<u32>>(), Err(NoPlace), "{text:?}");
         }
