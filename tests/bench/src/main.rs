@@ -53,6 +53,9 @@ struct Arguments {
     /// storm: builds of the farm over which it comes.
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u32).range(1..))]
     builds: u32,
+    /// storm: defects that the files show; 1 is a crash that everything meets.
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    defects: u32,
     /// storm: all of it comes at once instead of within a minute.
     #[arg(long)]
     at_once: bool,
@@ -117,7 +120,7 @@ async fn chat(arguments: &Arguments) -> ExitCode {
 async fn storm(arguments: &Arguments) -> ExitCode {
     let coming = if arguments.at_once { Coming::AtOnce } else { Coming::Evenly };
     let files = arguments.files.unwrap_or(STORM_FILES) as usize;
-    let size = Size { files, builds: arguments.builds as usize, coming };
+    let size = Size { files, builds: arguments.builds as usize, defects: arguments.defects as usize, coming };
     let mut found = Vec::new();
     for _ in 0..arguments.runs.unwrap_or(1) {
         match measure::storm::measure(size).await {

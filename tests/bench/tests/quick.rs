@@ -76,7 +76,7 @@ async fn a_peer_that_is_not_there_is_told_and_one_that_is_claims() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_storm_is_stored_once_while_pages_are_read() {
-    let size = Size { files: 60, builds: 12, coming: Coming::AtOnce };
+    let size = Size { files: 60, builds: 12, defects: 7, coming: Coming::AtOnce };
     let figures = measure::storm::measure(size).await.unwrap();
     check(
         &figures,

@@ -38,9 +38,8 @@ const WORKING_RACKS: usize = 4;
 /// Files whose entries a rack says together: what its outbox has ready at once.
 const TOGETHER: usize = 16;
 
-/// Defects that files show, and how many of them the farm has seen before.
-const DEFECTS: usize = 300;
-const DEFECTS_SEEN: usize = 100;
+/// Of so many defects that files show, the farm has seen one before.
+const SEEN_SHARE: usize = 3;
 
 /// Of so many files of a storm, the farm has one from before.
 const PAST_SHARE: usize = 10;
@@ -68,6 +67,8 @@ pub struct Size {
     pub files: usize,
     /// Builds that the farm has.
     pub builds: usize,
+    /// Defects that the files show: as many groups come of them.
+    pub defects: usize,
     /// How they come.
     pub coming: Coming,
 }
@@ -76,6 +77,11 @@ impl Size {
     /// Files that the farm has from before.
     fn past(self) -> usize {
         (self.files / PAST_SHARE).max(1)
+    }
+
+    /// Defects that the farm has seen before.
+    fn seen(self) -> usize {
+        (self.defects / SEEN_SHARE).max(1)
     }
 }
 
@@ -114,7 +120,7 @@ pub async fn measure(size: Size) -> anyhow::Result<Figures> {
         (std::mem::take(&mut past.racks), past.reports.clone(), past.hashes.clone());
     let began = Instant::now();
     let numbers = size.past()..size.past() + size.files;
-    let storm = tokio::spawn(carry_all(racks, reports, hashes, numbers, DEFECTS, size.coming));
+    let storm = tokio::spawn(carry_all(racks, reports, hashes, numbers, size.defects, size.coming));
     let stormy = working.time_jobs(|_| storm.is_finished()).await?;
     let (_racks, offered) = storm.await.context("the racks stopped")??;
     let took = began.elapsed();
@@ -143,7 +149,7 @@ struct Past {
 
 impl Past {
     async fn make(address: SocketAddr, size: Size) -> anyhow::Result<Self> {
-        let reports = Arc::new(Reports::new(DEFECTS, size.builds)?);
+        let reports = Arc::new(Reports::new(size.defects, size.builds)?);
         let builds = builds::upload(address, size.builds).await?;
         let hashes: Vec<BuildHash> = builds.iter().map(|build| build.identity.hash).collect();
         let mut http = Http::new(address);
@@ -172,7 +178,7 @@ impl Past {
         }
         let hashes = Arc::new(hashes);
         let all =
-            carry_all(racks, reports.clone(), hashes.clone(), 0..size.past(), DEFECTS_SEEN, Coming::AtOnce);
+            carry_all(racks, reports.clone(), hashes.clone(), 0..size.past(), size.seen(), Coming::AtOnce);
         let (racks, offered) = all.await?;
         Ok(Self { racks, reports, hashes, offered })
     }
