@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use holdfast_attempt::shelves::Shelf;
-use holdfast_attempt::{Begun, Launched, Taken};
+use holdfast_attempt::{Launched, Taken};
 use holdfast_wire::build::BuildIdentity;
 use holdfast_wire::crash::CrashFile;
-use holdfast_wire::id::{AttemptId, BuildHash, BundleId, CaseName, CrashId, LeaseNumber, Udid};
+use holdfast_wire::id::{AttemptId, BuildHash, BundleId, CrashId, LeaseNumber, Udid};
 use holdfast_wire::phone::PhoneFacts;
 use holdfast_wire::sync::HeldLease;
 use holdfast_wire::time::Time;
@@ -38,10 +38,10 @@ pub struct Memory {
     pub confirmed: Vec<ConfirmedFile>,
     /// The last attempts and what they launched, the newest first: late reports are theirs.
     #[serde(default)]
-    recent: Vec<Recent>,
+    recent: Vec<Launched>,
     /// The last attempt as agents before this one wrote it; read, and kept in `recent` from then on.
     #[serde(default, skip_serializing)]
-    last: Option<Recent>,
+    last: Option<Launched>,
     /// Crashes that the phone lost because too many files waited.
     #[serde(default)]
     lost: Vec<Lost>,
@@ -78,29 +78,6 @@ pub struct ConfirmedFile {
 /// Attempts remembered of one phone: the shortest take seconds, and a report may come minutes late.
 const RECENT_MAX: usize = 64;
 
-/// One attempt, by which a report that comes later is known to be its own.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Recent {
-    attempt: AttemptId,
-    bundle_id: BundleId,
-    executable: String,
-    #[serde(default)]
-    uuids: BTreeSet<String>,
-    pids: BTreeSet<u32>,
-    unnamed: u32,
-    #[serde(default)]
-    started_at: Time,
-    /// None while it runs, and where an older agent did not say.
-    #[serde(default)]
-    ended_at: Option<Time>,
-    /// None where the phone, or an older agent, did not say.
-    #[serde(default)]
-    clock_offset_ms: Option<i64>,
-    /// Cases with when they were begun and the processes of each; none where an older agent did not say.
-    #[serde(default)]
-    cases: Vec<(CaseName, Time, BTreeSet<u32>)>,
-}
-
 /// Crashes of one kind and process that the phone lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Lost {
@@ -109,66 +86,6 @@ struct Lost {
     swallowed: u32,
     refused: u32,
     at: Time,
-}
-
-impl From<Launched> for Recent {
-    fn from(launched: Launched) -> Self {
-        let Launched {
-            attempt,
-            bundle_id,
-            executable,
-            uuids,
-            pids,
-            unnamed,
-            started_at,
-            ended_at,
-            clock_offset_ms,
-            cases,
-        } = launched;
-        let cases = cases.into_iter().map(|Begun { case, at, pids }| (case, at, pids)).collect();
-        Self {
-            attempt,
-            bundle_id,
-            executable,
-            uuids,
-            pids,
-            unnamed,
-            started_at,
-            ended_at,
-            clock_offset_ms,
-            cases,
-        }
-    }
-}
-
-impl From<Recent> for Launched {
-    fn from(recent: Recent) -> Self {
-        let Recent {
-            attempt,
-            bundle_id,
-            executable,
-            uuids,
-            pids,
-            unnamed,
-            started_at,
-            ended_at,
-            clock_offset_ms,
-            cases,
-        } = recent;
-        let cases = cases.into_iter().map(|(case, at, pids)| Begun { case, at, pids }).collect();
-        Self {
-            attempt,
-            bundle_id,
-            executable,
-            uuids,
-            pids,
-            unnamed,
-            started_at,
-            ended_at,
-            clock_offset_ms,
-            cases,
-        }
-    }
 }
 
 impl Memory {
@@ -267,7 +184,7 @@ impl Memory {
     /// The last attempts, the newest first; the one that runs is among them.
     pub fn recent(&self) -> Vec<Launched> {
         let offset = self.facts.as_ref().and_then(|facts| facts.clock_offset_ms);
-        let known = self.recent.iter().cloned().map(Launched::from);
+        let known = self.recent.iter().cloned();
         let timed = |launched: &Launched| launched.started_at != Time::default();
         known
             .map(|launched| match launched.clock_offset_ms {
@@ -297,7 +214,7 @@ impl Memory {
     /// What is known of an attempt now replaces what was.
     pub fn remember(&mut self, launched: Launched) {
         self.recent.retain(|known| known.attempt != launched.attempt);
-        self.recent.insert(0, launched.into());
+        self.recent.insert(0, launched);
         self.recent.truncate(RECENT_MAX);
     }
 
@@ -347,7 +264,7 @@ impl Memory {
         is_new
     }
 
-    fn running(&mut self) -> Option<&mut Recent> {
+    fn running(&mut self) -> Option<&mut Launched> {
         let State::Running { attempt, .. } = self.state else { return None };
         self.recent.iter_mut().find(|known| known.attempt == attempt)
     }

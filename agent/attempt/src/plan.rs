@@ -6,6 +6,7 @@ use std::time::Duration;
 use holdfast_wire::crash::CrashFile;
 use holdfast_wire::id::{AttemptId, BundleId, CaseName, CrashId};
 use holdfast_wire::time::Time;
+use serde::{Deserialize, Serialize};
 
 /// Crash files taken in one sweep at most: a storm must not keep a phone from work for ever; the rest follows in
 /// the next sweep.
@@ -45,8 +46,9 @@ pub struct Taken {
     pub confirmed: bool,
 }
 
-/// What is known of an attempt by which a report is told to be its own: its time and the processes it started.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What is known of an attempt by which a report is told to be its own: its time and the processes it started. Agents keep
+/// it on disk; older ones wrote fewer fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launched {
     /// The attempt.
     pub attempt: AttemptId,
@@ -55,23 +57,28 @@ pub struct Launched {
     /// Its process name.
     pub executable: String,
     /// The UUIDs of the build, in lower case.
+    #[serde(default)]
     pub uuids: BTreeSet<String>,
     /// Every process that the phone named.
     pub pids: BTreeSet<u32>,
     /// Launches for which the phone named no process: a process nobody knows may be one of these.
     pub unnamed: u32,
     /// When it began, in the rack's clock.
+    #[serde(default)]
     pub started_at: Time,
     /// When it was over; none while it runs.
+    #[serde(default)]
     pub ended_at: Option<Time>,
     /// The phone's clock minus the rack's at its beginning, milliseconds; none where the phone did not tell.
+    #[serde(default)]
     pub clock_offset_ms: Option<i64>,
     /// Its cases as far as they were begun, in order.
+    #[serde(default)]
     pub cases: Vec<Begun>,
 }
 
 /// A case that was begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Begun {
     /// Which.
     pub case: CaseName,
