@@ -204,9 +204,7 @@ fn follow_up(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
         let why = format!("{receiver} was told of the group, and now its commit is known; {called}");
         decisions.push(Decision::Send(letter(event, receiver, key, message, why, event.at)));
     }
-    let open = told.tickets.iter().filter(|(_, (state, _))| *state == TicketState::Open);
-    let trackers: BTreeSet<&ReceiverName> = open.map(|(tracker, _)| tracker).chain(&told.opening).collect();
-    for tracker in trackers.into_iter().filter(known) {
+    for tracker in trackers(told).into_iter().filter(known) {
         let Some(key) = key_of_named(event, tracker).filter(is_new) else { continue };
         let assignee = event.author().and_then(|author| rules.mention(tracker, author));
         let message = with_ticket(event, TicketAction::Comment, assignee.map(|mention| mention.id));
@@ -227,9 +225,7 @@ fn moved(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
         return vec![held(event, None, "it is not known where its crashes went".to_owned())];
     };
     let mut decisions = Vec::new();
-    let open = told.tickets.iter().filter(|(_, (state, _))| *state == TicketState::Open);
-    let trackers: BTreeSet<&ReceiverName> = open.map(|(tracker, _)| tracker).chain(&told.opening).collect();
-    for tracker in trackers.into_iter().filter(|tracker| rules.receivers.contains_key(*tracker)) {
+    for tracker in trackers(told).into_iter().filter(|tracker| rules.receivers.contains_key(*tracker)) {
         let key = DedupeKey(format!("moved/{tracker}/{}/{to}", event.group));
         if told.keys.contains(&key) {
             continue;
@@ -253,6 +249,12 @@ fn moved(rules: &Rules, event: &Event, told: &Told) -> Vec<Decision> {
         ));
     }
     decisions
+}
+
+/// Where the group has an open ticket, or one that is being opened.
+fn trackers(told: &Told) -> BTreeSet<&ReceiverName> {
+    let open = told.tickets.iter().filter(|(_, (state, _))| *state == TicketState::Open);
+    open.map(|(tracker, _)| tracker).chain(&told.opening).collect()
 }
 
 fn with_ticket(event: &Event, action: TicketAction, assignee: Option<String>) -> Message {

@@ -120,12 +120,7 @@ impl Message {
             Origin::Real => "",
             Origin::Simulated => "[simulated] ",
         };
-        let change = match (event.change, &event.build) {
-            // Nobody knows in which build an imported report was seen.
-            (Change::AgainInAnotherBuild, None) => "seen again".to_owned(),
-            (change, _) => change.to_string(),
-        };
-        let title = format!("{simulated}{change}: {}", event.title);
+        let title = format!("{simulated}{}: {}", event.change, event.title);
         Self {
             severity,
             title: text::one_line(&title, LINE_BYTES_MAX),
