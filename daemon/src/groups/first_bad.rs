@@ -47,9 +47,14 @@ pub struct Row {
 
 /// The builds in question; none when no crash of the group has a build with a branch.
 pub fn row(snapshot: &Snapshot, stats: &Stats) -> Option<Row> {
-    let Line { builds, first_bad: last, last_good: good, cases } = line(snapshot, stats)?;
+    row_of(snapshot, stats, &line(snapshot, stats)?)
+}
+
+fn row_of(snapshot: &Snapshot, stats: &Stats, line: &Line) -> Option<Row> {
+    let Line { builds, cases, .. } = line;
+    let (last, good) = (line.first_bad, line.last_good);
     builds[last].origin.branch.as_ref()?;
-    let attempts = |build: &Build| attempts(snapshot, build.identity.hash, &cases);
+    let attempts = |build: &Build| attempts(snapshot, build.identity.hash, cases);
     let first =
         good.map_or(0, |good| good.saturating_sub(GOOD_BEFORE)).max((last + 1).saturating_sub(BUILDS_MAX));
     let builds: Vec<Arc<Build>> = builds[first..=last].to_vec();
@@ -59,12 +64,12 @@ pub fn row(snapshot: &Snapshot, stats: &Stats) -> Option<Row> {
         // What crashed before it could be counted ran all the same.
         Seen { attempts: attempts(build).max(crashed), crashed }
     });
-    Some(Row { seen: seen.collect(), builds, cases })
+    Some(Row { seen: seen.collect(), builds, cases: cases.clone() })
 }
 
-/// What readers are shown of it.
-pub fn first_bad(snapshot: &Snapshot, stats: &Stats, hunt: &Hunt) -> Option<FirstBad> {
-    let row = row(snapshot, stats)?;
+/// What readers are shown of the row of a group that stands so in its line.
+pub(super) fn first_bad(snapshot: &Snapshot, stats: &Stats, line: &Line, hunt: &Hunt) -> Option<FirstBad> {
+    let row = row_of(snapshot, stats, line)?;
     let odds = odds(&row.seen)?;
     let mut suspects: Vec<Suspect> = row
         .builds

@@ -28,7 +28,7 @@ mod view;
 
 pub use between::{author, brought_by};
 pub use book::{Filed, GroupRefused, Groups, Known, News, Regrouped};
-pub use first_bad::{Hunt, Row, first_bad, row};
+pub use first_bad::{Hunt, Row, row};
 pub use group::{Group, GroupRecord, Stats};
 pub use moves::Moves;
 pub(crate) use order::Lines;

@@ -66,7 +66,7 @@ pub fn view(snapshot: &Snapshot, group: &Group, hunt: &Hunt, now: Time) -> Group
         last_good: line.as_ref().and_then(|line| at(line.last_good?)),
         between: line.as_ref().and_then(|line| between(snapshot, line)),
         doubts: line.as_ref().map(|line| doubts(snapshot, line)).unwrap_or_default(),
-        odds: first_bad_odds(snapshot, &stats, hunt),
+        odds: line.as_ref().and_then(|line| first_bad_odds(snapshot, &stats, line, hunt)),
         attempts: stats.attempts.len() as u64,
         attempts_run: builds.iter().map(|seen| seen.attempts_run).sum(),
         phones: most(&stats.phones),
