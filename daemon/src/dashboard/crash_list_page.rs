@@ -5,8 +5,9 @@ use maud::{Markup, html};
 
 use super::part::all;
 use super::picture::CrashesPage;
-use super::rows::{by_udid, crash, crash_count, ways};
+use super::rows::{by_udid, crash, ways};
 use super::shell::{Frame, still};
+use super::words::count;
 
 /// The page.
 pub fn render(page: &CrashesPage, now: Time) -> Markup {
@@ -18,7 +19,7 @@ pub fn render(page: &CrashesPage, now: Time) -> Markup {
         html! {
             section.head #head {
                 h1 { "All crashes" }
-                p.lead { (crash_count(page.total)) " in this farm, the one that was collected last first." }
+                p.lead { (count(page.total, "crash")) " in this farm, the one that was collected last first." }
                 p.links { a href="/groups" { "by group" } a href="/api/v1/crashes" { "as JSON" } }
             }
             section.list #crashes aria-label="Crashes" {

@@ -8,7 +8,7 @@ use super::axis::shares;
 use super::job_page::table;
 use super::part::all;
 use super::picture::{GroupPage, GroupsPage};
-use super::rows::{by_udid, crash, crash_count, ways};
+use super::rows::{by_udid, crash, ways};
 use super::shapes::CRASH;
 use super::shell::{Frame, still};
 use super::words::{absolute, ago, count, shown};
@@ -53,7 +53,7 @@ fn row(group: &GroupView, now: Time) -> Markup {
         li.crash #{ "group-" (group.id) } {
             div.line {
                 span.state.alarm { (CRASH.shape()) }
-                a.id href={ "/groups/" (group.id) } { (crash_count(usize::try_from(group.count).unwrap_or(usize::MAX))) }
+                a.id href={ "/groups/" (group.id) } { (count(usize::try_from(group.count).unwrap_or(usize::MAX), "crash")) }
                 (badge(&group.state))
                 span.what title=(shown(&group.title)) { (shown(&group.title)) }
                 @if let Some(last) = group.last_seen { span.when { (ago(last, now)) } }

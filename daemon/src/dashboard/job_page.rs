@@ -12,7 +12,7 @@ use maud::{Markup, html};
 
 use super::part::Part;
 use super::picture::JobPage;
-use super::rows::{PhoneNames, bar, by_udid, class_badge, crash, crash_count, list, phone_link, step_words};
+use super::rows::{PhoneNames, bar, by_udid, class_badge, crash, list, phone_link, step_words};
 use super::shapes::{self, FAILED, READY};
 use super::shell::{Frame, live};
 use super::words::{absolute, ago, ahead, bytes, count, lasting, shown, span};
@@ -152,7 +152,7 @@ fn attempt_end(view: &AttemptView) -> Markup {
             (None, Some(progress)) => { (step_words(progress)) },
             (None, None) => { "not heard of yet" },
         }
-        @if !view.crashes.is_empty() { " · " (crash_count(view.crashes.len())) }
+        @if !view.crashes.is_empty() { " · " (count(view.crashes.len(), "crash")) }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Pages of the farm itself: the same snapshot, blobs and loop that the API reads.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use holdfast_wire::api::{CrashView, JobView, PhoneView};
@@ -163,14 +162,8 @@ impl Pictures for App {
     async fn groups(&self, from: Option<Older<GroupId>>) -> GroupsPage {
         let (snapshot, now) = (self.farm.snapshot(), self.clock.now());
         let all = newest(&snapshot, Which::Open, now);
-        let begin = from
-            .as_ref()
-            .map_or(0, |from| all.partition_point(|(at, id)| (*at, id) <= (Reverse(from.at), &from.id)));
-        let rest = all.get(begin..).unwrap_or_default();
-        let (listed, rest) = rest.split_at(rest.len().min(LISTED_MAX));
-        let last = listed.last().filter(|_| !rest.is_empty());
-        let goes_on = last.map(|(at, id)| Older { at: at.0, id: id.clone() });
-        let groups = listed.iter().filter_map(|(_, id)| snapshot.groups.get(id));
+        let (listed, goes_on) = Older::page(&all, from.as_ref(), LISTED_MAX);
+        let groups = listed.iter().filter_map(|id| snapshot.groups.get(id));
         GroupsPage {
             groups: groups.map(|group| crate::groups::view(&snapshot, group, &self.hunt, now)).collect(),
             total: all.len(),

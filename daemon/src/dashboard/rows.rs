@@ -88,16 +88,11 @@ fn job_detail(job: &JobView, phones: &PhoneNames<'_>) -> Markup {
                         @if matches!(outcome, JobOutcome::Failed { .. }) { " · " }
                         "on " (phone_link(&last.phone, phones)) " · " (span(at.since(job.submitted_at))) " from submission"
                     }
-                    @if crashes > 0 { span.found { (CRASH.shape()) (crash_count(crashes)) } }
+                    @if crashes > 0 { span.found { (CRASH.shape()) (count(crashes, "crash")) } }
                 }
             },
         }
     }
-}
-
-/// `1 crash`, `3 crashes`.
-pub(crate) fn crash_count(crashes: usize) -> String {
-    if crashes == 1 { "1 crash".to_owned() } else { format!("{crashes} crashes") }
 }
 
 /// Which build, in full: for a title.

@@ -121,7 +121,7 @@ pub fn bytes(count: u64) -> String {
     format!("{value:.1} TB")
 }
 
-/// `1 phone`, `2 phones`.
+/// `1 phone`, `2 phones`, `3 crashes`.
 pub fn count(number: usize, one: &str) -> String {
     let ending = if one.ends_with("sh") { "es" } else { "s" };
     if number == 1 { format!("1 {one}") } else { format!("{number} {one}{ending}") }

@@ -11,6 +11,7 @@ use holdfast_wire::crash::CrashSource;
 use holdfast_wire::group::{GroupDeed, GroupState, GroupView, Suggestions};
 use holdfast_wire::id::{CrashId, GroupId};
 use holdfast_wire::time::Time;
+use imbl::OrdSet;
 use serde::Deserialize;
 
 use super::builds::{by_prefix, patient};
@@ -68,7 +69,7 @@ pub async fn list(
 }
 
 /// Groups, the one that happened last first; those of no crash come last.
-pub(crate) fn newest(snapshot: &Snapshot, which: Which, now: Time) -> Vec<(Reverse<Time>, GroupId)> {
+pub(crate) fn newest(snapshot: &Snapshot, which: Which, now: Time) -> OrdSet<(Reverse<Time>, GroupId)> {
     let is_wanted = |state: &GroupState| match which {
         Which::Open => state.is_open(now),
         Which::Ignored => matches!(state, GroupState::Ignored { .. }) && !state.is_open(now),
@@ -77,9 +78,7 @@ pub(crate) fn newest(snapshot: &Snapshot, which: Which, now: Time) -> Vec<(Rever
     };
     let wanted = snapshot.groups.iter().filter(|group| is_wanted(&group.record.state));
     let last = |group| Reverse(snapshot.groups.last(group).unwrap_or_default());
-    let mut newest: Vec<_> = wanted.map(|group| (last(group), group.record.id.clone())).collect();
-    newest.sort();
-    newest
+    wanted.map(|group| (last(group), group.record.id.clone())).collect()
 }
 
 /// Describes a crash group, by its id or enough of its beginning. One that was merged says into which.
